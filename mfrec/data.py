@@ -80,7 +80,7 @@ def _find_column(names: list[str], role: str, wanted: str | None, needed: bool, 
     if wanted is not None and wanted in names:
         return wanted
     found = [c for c in KNOWN_COLUMNS[role] if c in names] if wanted is None else []
-    if len(found) > 1:
+    if len(found) > 1 and needed:
         raise DataError(f"{where}: both {found[0]!r} and {found[1]!r} could be the {role} column; choose with {role}_col=")
     if not found and (needed or wanted is not None):
         looked = repr(wanted) if wanted is not None else " or ".join(KNOWN_COLUMNS[role])

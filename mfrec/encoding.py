@@ -83,6 +83,11 @@ class IdEncoder:
         "Learn the distinct ids."
         return self._set(_distinct(as_ids(ids)))
 
+    @classmethod
+    def from_classes(cls, classes: np.ndarray) -> "IdEncoder":
+        "An encoder whose position p stands for raw id `classes[p]` (distinct ids, in any order)."
+        return cls()._set(as_ids(classes))
+
     def _set(self, classes: np.ndarray) -> "IdEncoder":
         self.classes_ = classes
         whole = classes.dtype.kind in "iu" and len(classes) and _is_compact(int(classes.min()), int(classes.max()), len(classes))
@@ -136,7 +141,7 @@ class IdEncoder:
         if len(ids) and len(self) and (ids.dtype.kind in "iu") != (self.classes_.dtype.kind in "iu"):
             raise DataError(self._report(ids))
         new = _distinct(ids[self.lookup(ids) < 0])
-        return IdEncoder()._set(np.concatenate([self.classes_, new]) if len(new) else self.classes_)
+        return IdEncoder.from_classes(np.concatenate([self.classes_, new]) if len(new) else self.classes_)
 
     def _report(self, unknown: np.ndarray) -> str:
         "What to say about ids that are not known."

@@ -1,0 +1,147 @@
+"What every solver promises, tested once over all of them."
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, KFold
+
+import mfrec
+
+SOLVERS = {
+    "bias": mfrec.BiasModel(),
+    "adam": mfrec.AdamMF(n_factors=4, n_epochs=5),
+}
+
+
+@pytest.fixture(params=SOLVERS, scope="module")
+def solver(request):
+    return SOLVERS[request.param]
+
+
+@pytest.fixture(scope="module")
+def ratings():
+    return mfrec.sample_ratings(20_000, seed=5)
+
+
+@pytest.fixture(scope="module")
+def fitted(solver, ratings):
+    return clone(solver).fit(ratings)
+
+
+def small(rows, **columns):
+    return pd.DataFrame(rows, columns=["userId", "movieId", "rating"]).astype({"rating": "float32"}).assign(**columns)
+
+
+def test_is_a_scikit_learn_estimator(solver, fitted):
+    assert clone(fitted).get_params() == solver.get_params()
+    assert not hasattr(clone(fitted), "model_")
+    assert repr(fitted)
+
+
+def test_leaves_its_input_and_the_global_state_alone(solver, ratings):
+    before, threads = ratings.copy(), torch.get_num_threads()
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    np_state = np.random.get_state()[1].copy()
+    clone(solver).fit(ratings)
+    pd.testing.assert_frame_equal(ratings, before)
+    assert torch.equal(torch.rand(2), expected) and torch.get_num_threads() == threads
+    assert (np.random.get_state()[1] == np_state).all()
+
+
+def test_predicts_raw_ids_in_the_order_of_the_rows(fitted, ratings):
+    some = ratings.sample(200, random_state=0)
+    direct = fitted.predict(some)
+    assert direct.shape == (200,) and direct.dtype == np.float32
+    assert (fitted.predict(some[::-1])[::-1] == direct).all()
+    low, high = fitted.model_.scale
+    assert np.isfinite(direct).all() and direct.min() >= low and direct.max() <= high
+
+
+def test_beats_the_mean_on_training_rows(fitted, ratings):
+    assert -fitted.score(ratings) < 0.95 * ratings.rating.std()
+
+
+def test_unknown_ids_get_less_but_never_nothing(fitted, ratings):
+    known_user, known_item = ratings.userId.iloc[0], ratings.movieId.iloc[0]
+    pairs = pd.DataFrame({"userId": [known_user, known_user, -5, -5], "movieId": [known_item, -7, known_item, -7]})
+    frame = fitted.predict_frame(pairs)
+    assert frame.level.tolist() == ["full", "bias", "bias", "mean"] and frame.prediction.notna().all()
+    with pytest.warns(mfrec.MfrecWarning, match="3 of 4 rows") as caught:
+        assert (fitted.predict(pairs) == frame.prediction).all()
+    assert len(caught) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(fitted.predict(pairs[:1])) == 1 and len(fitted.predict(pairs[:0])) == 0
+
+
+def test_same_seed_same_bits(solver, ratings, fitted):
+    assert (clone(solver).fit(ratings).predict(ratings) == fitted.predict(ratings)).all()
+
+
+def test_score_is_negative_rmse(fitted, ratings):
+    assert np.isclose(fitted.score(ratings), -fitted.evaluate(ratings, n_boot=10).value["rmse"])
+
+
+def test_names_and_kinds_of_ids_do_not_matter(solver, fitted, ratings):
+    named = pd.DataFrame({"who": "u" + ratings.userId.astype(str).str.zfill(6), "what": "m" + ratings.movieId.astype(str).str.zfill(6), "stars": ratings.rating})
+    other = clone(solver).set_params(user_col="who", item_col="what", rating_col="stars").fit(named)
+    assert (other.predict(named) == fitted.predict(ratings)).all()
+    with pytest.raises(mfrec.DataError, match="fitted on text"):
+        other.predict(named.assign(who=1))
+
+
+def test_saves_and_loads(fitted, ratings, tmp_path):
+    loaded = mfrec.load(fitted.save(tmp_path / "model"))
+    assert (loaded.predict(ratings) == fitted.predict(ratings)).all() and loaded.score(ratings) == fitted.score(ratings)
+    assert (pickle.loads(pickle.dumps(fitted)).predict(ratings) == fitted.predict(ratings)).all()
+
+
+def test_grid_search_works(solver, ratings):
+    search = GridSearchCV(clone(solver), {"user_col": ["userId", None]}, cv=KFold(2, shuffle=True, random_state=0)).fit(ratings)
+    assert np.isfinite(search.best_score_) and search.best_score_ < 0
+
+
+@pytest.mark.parametrize("rows", [
+    [(1, 1, 3)],                                             # a single rating
+    [(1, 1, 3), (1, 2, 4)],                                  # one user
+    [(1, 1, 3), (2, 1, 4)],                                  # one item
+    [(u, i, 4) for u in range(6) for i in range(5)],         # all ratings equal
+], ids=["single", "one user", "one item", "all equal"])
+def test_degenerate_data_gives_sensible_predictions(solver, rows):
+    frame = small(rows)
+    predicted = clone(solver).fit(frame).predict(frame)
+    assert np.isfinite(predicted).all() and predicted.min() >= frame.rating.min() and predicted.max() <= frame.rating.max()
+
+
+@pytest.mark.parametrize("spoil, message", [
+    (lambda f: f.assign(rating=np.nan), "column rating is missing or not finite in row 0"),
+    (lambda f: f.assign(rating=np.inf), "column rating is missing or not finite"),
+    (lambda f: f.assign(rating="good"), "column rating is .*not numeric"),
+    (lambda f: f.drop(columns="movieId"), "no item column"),
+    (lambda f: f.assign(userId=[1.5] + [1] * (len(f) - 1)), "column userId holds fractions, 1.5"),
+    (lambda f: f.assign(userId=[None] + ["a"] * (len(f) - 1)), "column userId has no id in row 0"),
+    (lambda f: f[:0], "no rows"),
+], ids=["nan", "inf", "text", "no column", "fraction", "no id", "empty"])
+def test_bad_ratings_are_refused_by_name(solver, ratings, spoil, message):
+    with pytest.raises(mfrec.DataError, match=message):
+        clone(solver).fit(spoil(ratings))
+
+
+def test_needs_fitting_first(solver, ratings):
+    for use in ("predict", "predict_frame", "evaluate", "score"):
+        with pytest.raises(NotFittedError):
+            getattr(clone(solver), use)(ratings)
+
+
+def test_validation_rows_may_be_given(solver, ratings):
+    train, held = mfrec.split_random(ratings, 0.1, seed=1)
+    assert np.isfinite(clone(solver).fit(train, validation=held).predict(held)).all()
+    with pytest.raises(mfrec.DataError, match="validation ratings: no row"):
+        clone(solver).fit(train, validation=held.assign(userId=-1))
