@@ -173,7 +173,7 @@ class Interactions:
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, cols: Columns, users: IdEncoder, items: IdEncoder) -> "Interactions":
         "Encode a frame whose ids are all known to both encoders (UnknownIdError otherwise)."
-        return cls(users.transform(frame[cols.user]), items.transform(frame[cols.item]), frame[cols.rating].to_numpy(dtype=np.float32),
+        return cls(users.transform(frame[cols.user]), items.transform(frame[cols.item]), frame[cols.rating].to_numpy(dtype=np.float32, copy=True),
                    len(users), len(items))
 
     def take(self, rows: np.ndarray) -> "Interactions":

@@ -51,6 +51,7 @@ def _published_md5(url: str, folder: Path) -> str | None:
 # %% ../nbs/00a_fetch.ipynb #03314a6a
 def _unpack(archive: Path, folder: Path) -> Path:
     "Unpack a zip inside `folder` and return the folder that holds its ratings: `folder`, or the single one in it."
+    folder.mkdir()
     with zipfile.ZipFile(archive) as z:
         for member in z.namelist():
             if not (folder / member).resolve().is_relative_to(folder.resolve()):

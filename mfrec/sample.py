@@ -77,8 +77,8 @@ GENRES = {"Action": 11, "Adventure": 7, "Animation": 5, "Children": 5, "Comedy":
           "Film-Noir": 1, "Horror": 10, "Musical": 2, "Mystery": 5, "Romance": 12, "Sci-Fi": 6, "Thriller": 14, "War": 3, "Western": 2}
 DECADES = np.arange(FIRST_YEAR, LAST_YEAR, 10)
 N_TASTES, N_COMMUNITIES = 6, 16
-LEVEL, NOISE_SD, USER_SD, QUALITY_SD = 2.8, 0.73, 0.40, 0.36
-PREFERENCE_SD = np.concatenate([0.24 / np.sqrt(np.arange(1, N_TASTES + 1)), np.full(len(GENRES), 0.12), np.full(len(DECADES), 0.14)])
+LEVEL, NOISE_SD, USER_SD, QUALITY_SD = 2.8, 0.77, 0.40, 0.36
+PREFERENCE_SD = np.concatenate([0.42 / np.arange(1, N_TASTES + 1), np.full(len(GENRES), 0.10), np.full(len(DECADES), 0.10)])
 GENRE_COLUMNS = slice(2 + N_TASTES, 2 + N_TASTES + len(GENRES))
 DECADE_COLUMNS = slice(GENRE_COLUMNS.stop, GENRE_COLUMNS.stop + len(DECADES))
 
@@ -164,18 +164,19 @@ def _draw_rest(world: SampleWorld, user: int, taken: np.ndarray, n: int, rng: np
     for community, share in zip(world.communities[user], (world.share[user], 1 - world.share[user])):
         reach = world.reach[community, :n_out] - community
         weight = weight + share * np.diff(reach, prepend=0) / reach[-1]
-    score = np.log(np.maximum(weight, 1e-300)) + rng.gumbel(size=n_out)
-    score[np.isin(world.by_year[:n_out], taken)] = -np.inf
-    return world.by_year[np.argpartition(-score, n - 1)[:n]]
+    wait = rng.standard_exponential(n_out, dtype=np.float32) / np.maximum(weight, 1e-30).astype(np.float32)
+    wait[np.isin(world.by_year[:n_out], taken)] = np.inf
+    return world.by_year[np.argpartition(wait, n - 1)[:n]]
 
 # %% ../nbs/00b_sample.ipynb #13078cc5
 BLOCK = 4096  # users drawn from one random stream; part of the recipe, another size makes another sample
-ROUNDS = 16
+ROUNDS = 40
 
 
 def _add_new(keys: np.ndarray, more: np.ndarray) -> np.ndarray:
     "The sorted `keys` with those of `more` that are not among them, still sorted."
-    more = np.unique(more)
+    more = np.sort(more)
+    more = more[np.diff(more, prepend=-1) > 0]
     place = np.searchsorted(keys, more)
     new = keys[np.minimum(place, len(keys) - 1)] != more if len(keys) else np.ones(len(more), dtype=bool)
     return np.insert(keys, place[new], more[new])

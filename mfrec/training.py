@@ -76,7 +76,7 @@ def train(model: MatrixFactorization, data: Interactions, validation: Interactio
     device = model.global_bias.device
     tensors, watched = as_tensors(data, device), None if validation is None else as_tensors(validation, device)
     optimizer = make_optimizer(model, lr, weight_decay)
-    history, best, best_rmse, start = [], None, np.inf, time.perf_counter()
+    history, best, best_rmse, best_epoch, start = [], None, np.inf, 0, time.perf_counter()
     with progress_bar(range(epochs), desc="training", unit="epoch") as bar:
         for epoch in bar:
             loss = run_epoch(model, optimizer, *tensors, batch_size)
@@ -87,8 +87,8 @@ def train(model: MatrixFactorization, data: Interactions, validation: Interactio
                             "seconds": time.perf_counter() - start})
             bar.set_postfix(train=f"{loss ** 0.5:.4f}", validation=f"{watched_rmse:.4f}")
             if watched_rmse < best_rmse:
-                best_rmse, best = watched_rmse, {name: value.clone() for name, value in model.state_dict().items()}
-            elif patience is not None and epoch - int(np.nanargmin([h["validation_rmse"] for h in history])) >= patience:
+                best_rmse, best_epoch, best = watched_rmse, epoch, {name: value.clone() for name, value in model.state_dict().items()}
+            elif best is not None and patience is not None and epoch - best_epoch >= patience:
                 break
     if best is not None:
         model.load_state_dict(best)
@@ -108,7 +108,7 @@ class AdamMF(RatingEstimator):
 
     def __init__(self, n_factors: int = 32, n_epochs: int = 40, lr: float = 0.01, weight_decay: float = 1.0, dropout: float = 0.1,
                  batch_size: int | str = "auto", patience: int = 3, validation_fraction: float = 0.05, seed: int = 0,
-                 device: str = "auto", n_jobs: int | None = None, user_col: str | None = None, item_col: str | None = None,
+                 device: str = "auto", n_jobs: int | None = 1, user_col: str | None = None, item_col: str | None = None,
                  rating_col: str | None = None):
         self.n_factors, self.n_epochs, self.lr, self.weight_decay, self.dropout = n_factors, n_epochs, lr, weight_decay, dropout
         self.batch_size, self.patience, self.validation_fraction = batch_size, patience, validation_fraction

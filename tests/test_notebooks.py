@@ -1,4 +1,5 @@
 "Every chapter runs, twice: in its own namespace (nbdev_test), and with its cells testing the exported package."
+import os
 import subprocess
 import sys
 
@@ -14,7 +15,8 @@ def test_package_mode(path):
 
 
 def test_nbdev_test():
-    done = subprocess.run([sys.executable, "-c", "from nbdev.test import nbdev_test; nbdev_test()"], cwd=nbtools.ROOT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", "from nbdev.test import nbdev_test; nbdev_test()"], cwd=nbtools.ROOT, capture_output=True, text=True,
+                          env=os.environ | {"OMP_NUM_THREADS": "1"})  # two notebooks at a time, a thread each
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Success." in done.stdout
 

@@ -1,0 +1,41 @@
+"Accuracy on real ratings with default settings: the targets, with the measured figures a small margin below them."
+import mfrec
+import numpy as np
+import pytest
+from conftest import real, real_path
+
+
+@pytest.mark.parametrize("name, users, items, n", [
+    ("ml-latest-small", 610, 9_724, 100_836), ("ml-100k", 943, 1_682, 100_000), ("ml-1m", 6_040, 3_706, 1_000_209),
+    ("goodbooks-10k", 53_424, 10_000, 979_478), ("movietweetings", 21_081, 12_611, 141_695)])
+def test_the_sets_are_read_whole(name, users, items, n):
+    facts = mfrec.describe_ratings(real(name))
+    assert (facts["ratings"], facts["users"], facts["items"]) == (n, users, items)
+    frame = mfrec.read_items(real_path(name))
+    assert set(real(name).iloc[:, 1]) <= set(frame.iloc[:, 0])
+    assert frame.genres.map(len).mean() > 1 and frame.year.notna().mean() > 0.95
+
+
+def test_published_split_of_100k():
+    parts = [mfrec.read_ratings(real_path("ml-100k") / f"u1.{part}") for part in ("base", "test")]
+    assert [len(p) for p in parts] == [80_000, 20_000]
+    mfrec.check_disjoint(*parts)
+
+
+def test_adam_on_ml_1m():
+    train, test = mfrec.split_random(real("ml-1m"), 0.2, seed=42)
+    model = mfrec.AdamMF(seed=42).fit(train)
+    assert -model.score(test) <= 0.870  # the starting notebook's recipe ends at 0.890
+    assert model.history_["validation_rmse"].idxmin() > 0
+
+
+def test_adam_on_ml_latest_small():
+    train, test = mfrec.split_random(real("ml-latest-small"), 0.2, seed=42)
+    assert -mfrec.AdamMF(seed=42).fit(train).score(test) <= -mfrec.BiasModel().fit(train).score(test) - 0.005
+
+
+def test_a_time_split_and_a_scale_of_ten():
+    train, test = mfrec.split_time(real("movietweetings"), 0.2)
+    frame = mfrec.BiasModel().fit(train).predict_frame(test)
+    assert frame.prediction.between(0, 10).all() and set(frame.level) == {"full", "bias", "mean"}
+    assert np.isfinite(frame.prediction).all()
