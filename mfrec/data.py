@@ -11,6 +11,7 @@ __all__ = ['KNOWN_COLUMNS', 'DEFAULT_SET', 'RATINGS_FILES', 'ITEMS_FILES', 'NO_G
 
 # %% ../nbs/00_data.ipynb #526c4c97
 import csv
+import gzip
 import io
 import os
 import re
@@ -157,7 +158,9 @@ class Member:
         return self.path.stat().st_size if self.inner is None else zipfile.ZipFile(self.path).getinfo(self.inner).file_size
 
     def open(self):
-        "A binary file object."
+        "A binary file object, unpacked if the file is a .gz."
+        if self.inner is None and self.path.suffix == ".gz":
+            return gzip.open(self.path)
         return self.path.open("rb") if self.inner is None else zipfile.ZipFile(self.path).open(self.inner)
 
     def __str__(self) -> str:
@@ -205,7 +208,7 @@ def _layout(member: Member, sep: str | None, encoding: str | None) -> CsvLayout:
     "The layout of a ratings file, from its name and first line."
     try:
         line = member.open().readline().decode(encoding or "utf-8-sig", errors="replace").strip()
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, gzip.BadGzipFile) as error:
         raise DataError(f"{member}: damaged ({error}); download it again") from error
     if not line:
         raise DataError(f"{member}: the file is empty")
@@ -431,7 +434,7 @@ def read_ratings(source: str | os.PathLike | None = None, nrows: int | None = No
             table, cols, offset = *_read_parquet(member, find, nrows), 0
         else:
             table, cols, offset = _read_text(member, sep, encoding, find, nrows, string_ids)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, gzip.BadGzipFile) as error:
         raise DataError(f"{member}: damaged ({error}); download it again") from error
     frame = _from_table(table, cols, str(member), int(offset), string_ids)
     first_row = int(offset) + 1

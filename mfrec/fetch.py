@@ -51,11 +51,11 @@ def _published_md5(url: str, folder: Path) -> str | None:
 # %% ../nbs/00a_fetch.ipynb #03314a6a
 def _unpack(archive: Path, folder: Path) -> Path:
     "Unpack a zip inside `folder` and return the folder that holds its ratings: `folder`, or the single one in it."
-    folder.mkdir()
     with zipfile.ZipFile(archive) as z:
         for member in z.namelist():
             if not (folder / member).resolve().is_relative_to(folder.resolve()):
                 raise ValueError(f"the zip has a member outside its own folder, {member!r}: refused")
+        folder.mkdir()
         for member in progress_bar(z.infolist(), desc=f"unpacking {archive.name}"):
             z.extract(member, folder)
     return find_member(folder, RATINGS_FILES, "ratings").path.parent

@@ -1,0 +1,117 @@
+"The command as a person types it."
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from conftest import real_path
+
+from mfrec import sample_items, sample_ratings
+from mfrec.cli import main
+
+
+@pytest.fixture
+def mfrec(monkeypatch, capsys):
+    "mfrec(*args) -> (exit code, stdout, stderr), in this process."
+    def run(*args):
+        monkeypatch.setattr(sys, "argv", ["mfrec", *map(str, args)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        out = capsys.readouterr()
+        return code, out.out, out.err
+    return run
+
+
+@pytest.fixture
+def files(tmp_path):
+    sample_ratings(20_000, seed=3).to_csv(tmp_path / "ratings.csv", index=False)
+    items = sample_items(20_000, seed=3)
+    items.assign(genres=items.genres.map("|".join)).drop(columns="year").to_csv(tmp_path / "movies.csv", index=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize("split", ["random", "time", "users", "cold-items"])
+def test_evaluate_prints_one_json_object(mfrec, files, split):
+    code, out, err = mfrec("evaluate", files, "--solver", "bias", "--split", split, "--test-fraction", 0.25, "--json")
+    facts = json.loads(out)
+    assert code == 0 and err == "" and facts["solver"] == "bias" and facts["split"] == split
+    assert 0 < facts["mae"] < facts["rmse"] < 2 and facts["rmse_low"] < facts["rmse"] < facts["rmse_high"]
+    assert facts["n_train"] + facts["n_test"] == 20_000 and facts["seconds_fit"] > 0
+    assert facts["share_full"] + facts["share_bias"] + facts["share_mean"] == pytest.approx(1)
+    assert (facts["share_full"] == 0) == (split in ("users", "cold-items"))
+
+
+def test_evaluate_in_words_shows_titles(mfrec, files):
+    code, out, _ = mfrec("evaluate", files, "--solver", "adam", "--factors", 4)
+    assert code == 0 and "rmse" in out and "Ten test predictions" in out and "(19" in out
+
+
+def test_fit_and_predict(mfrec, files):
+    assert mfrec("fit", files / "ratings.csv", "--solver", "bias", "--out", files / "model", "--items", files / "movies.csv")[0] == 0
+    pairs = pd.concat([sample_ratings(20_000, seed=3).head(5), pd.DataFrame({"userId": [-1], "movieId": [-1], "rating": [3.0], "timestamp": [0]})])
+    for kind in ("csv", "parquet"):
+        pairs.to_parquet(files / "pairs.parquet") if kind == "parquet" else pairs.to_csv(files / "pairs.csv", index=False)
+        code, out, err = mfrec("predict", files / "model", files / f"pairs.{kind}", "--out", files / f"out.{kind}", "--items", files / "movies.csv")
+        frame = pd.read_parquet(files / "out.parquet") if kind == "parquet" else pd.read_csv(files / "out.csv")
+        assert code == 0 and frame.columns.tolist() == [*pairs.columns, "prediction", "title"] and frame.prediction.between(0.5, 5).all()
+        assert err.count("warning") == 1 and "1 of 6 rows" in err and "\n" not in err.strip()
+
+
+def test_other_column_names_and_text_ids(mfrec, tmp_path):
+    rows = sample_ratings(5_000, seed=1)
+    named = pd.DataFrame({"who": rows.userId.astype(str).str.zfill(5), "what": "m" + rows.movieId.astype(str), "stars": rows.rating})
+    named.to_parquet(tmp_path / "r.parquet")
+    names = ["--user-col", "who", "--item-col", "what"]
+    assert mfrec("fit", tmp_path / "r.parquet", "--solver", "bias", "--out", tmp_path / "m", *names, "--rating-col", "stars")[0] == 0
+    named.head(3).to_csv(tmp_path / "p.csv", index=False)
+    code, _, err = mfrec("predict", tmp_path / "m", tmp_path / "p.csv", "--out", tmp_path / "o.csv")
+    assert code == 0 and err == ""                                       # 00001 was not read as the number 1
+    for split in ("random", "users", "cold-items"):
+        assert mfrec("evaluate", tmp_path / "r.parquet", "--solver", "bias", "--split", split, *names, "--rating-col", "stars", "--json")[0] == 0
+
+
+@pytest.mark.parametrize("args, said", [
+    (["evaluate", "nowhere"], "nowhere: no such file"),
+    (["evaluate", "sample", "--solver", "magic"], "solver 'magic' is not known; choose among bias, adam"),
+    (["evaluate", "sample", "--split", "odd"], "split 'odd'"),
+    (["evaluate", "sample", "--solver", "bias", "--factors", "3"], "has no factors"),
+    (["evaluate", "sample", "--solver", "bias", "--test-fraction", "1.5"], "test_fraction"),
+    (["download", "ml-9000"], "ml-latest-small"),
+    (["predict", "nowhere", "pairs.csv", "--out", "o.csv"], "no saved model here"),
+    (["predict", "nowhere", "pairs.csv", "--out", "o.txt"], ".csv or .parquet"),
+])
+def test_a_mistake_is_one_line_and_exit_code_2(mfrec, args, said):
+    code, out, err = mfrec(*args)
+    assert code == 2 and out == "" and said in err and err.count("\n") == 1
+
+
+def test_predict_refuses_bad_files(mfrec, files):
+    mfrec("fit", files / "ratings.csv", "--solver", "bias", "--out", files / "model")
+    for name, content in (("missing.csv", None), ("empty.csv", ""), ("other.csv", "a,b\n1,2\n"), ("no.parquet", "text")):
+        if content is not None:
+            (files / name).write_text(content)
+        code, _, err = mfrec("predict", files / "model", files / name, "--out", files / "o.csv")
+        assert code == 2 and name in err and err.count("\n") == 1
+
+
+def test_demo(mfrec, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = mfrec("demo", "--n-ratings", 20_000)
+    assert code == 0 and "Test RMSE" in out and "Ten test predictions" in out
+    assert all((tmp_path / "mfrec-demo" / f"{name}.png").stat().st_size > 5_000 for name in ("ratings", "learning_curve"))
+
+
+def test_as_a_process():
+    done = subprocess.run([sys.executable, "-m", "mfrec.cli"], capture_output=True, text=True)
+    assert done.returncode == 0
+    done = subprocess.run([sys.executable, "-c", "from mfrec.cli import main; main()", "evaluate", "nowhere"], capture_output=True, text=True)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+
+
+def test_real_data(mfrec):
+    code, out, _ = mfrec("evaluate", real_path("ml-100k"), "--solver", "bias", "--json")
+    assert code == 0 and json.loads(out)["rmse"] == pytest.approx(0.94, abs=0.02)
