@@ -10,6 +10,7 @@ __all__ = ['KNOWN_COLUMNS', 'DEFAULT_SET', 'RATINGS_FILES', 'ITEMS_FILES', 'NO_G
            'describe_ratings', 'rating_counts', 'plot_ratings']
 
 # %% ../nbs/00_data.ipynb #526c4c97
+import codecs
 import csv
 import gzip
 import io
@@ -18,8 +19,11 @@ import re
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -78,6 +82,9 @@ class Columns:
 # %% ../nbs/00_data.ipynb #19cf6d6e
 def _find_column(names: list[str], role: str, wanted: str | None, needed: bool, where: str) -> str | None:
     "The one name among `names` for this role; an explicit `wanted` wins."
+    twice = next((c for c in (wanted, *KNOWN_COLUMNS[role]) if names.count(c) > 1), None)
+    if twice is not None and needed:
+        raise DataError(f"{where}: two columns are called {twice!r}; rename or drop one of them")
     if wanted is not None and wanted in names:
         return wanted
     found = [c for c in KNOWN_COLUMNS[role] if c in names] if wanted is None else []
@@ -98,7 +105,11 @@ def find_columns(frame: pd.DataFrame, user_col: str | None = None, item_col: str
     """
     names, need = list(frame.columns), set(need)
     wanted = {"user": user_col, "item": item_col, "rating": rating_col, "time": time_col}
-    return Columns(**{role: _find_column(names, role, name, role in need, where) for role, name in wanted.items()})
+    found = {role: _find_column(names, role, name, role in need, where) for role, name in wanted.items()}
+    used = [name for name in found.values() if name is not None]
+    if len(set(used)) < len(used):
+        raise DataError(f"{where}: one column serves as two of {found}; each needs its own")
+    return Columns(**found)
 
 # %% ../nbs/00_data.ipynb #8fb530eb
 def _someone_looks() -> bool:
@@ -127,11 +138,11 @@ def locate(source: str | os.PathLike | None = None) -> Path:
     Raises DataError with every place that was tried.
     """
     source = DEFAULT_SET if source is None else source
-    candidates = [Path(source)]
-    for place in data_places() if not Path(source).is_absolute() else []:
+    candidates = [Path(source).expanduser()]
+    for place in data_places() if not candidates[0].is_absolute() else []:
         candidates += [place / source, place / f"{source}.zip"]
     for path in candidates:
-        if path.exists():
+        if os.path.exists(path):  # False, too, for a name that no file can have
             return path
     tried = ", ".join(str(p) for p in candidates)
     raise DataError(f"{source}: no such file, folder or data set. Tried {tried}. Give a path, set MFREC_DATA, or run `mfrec download NAME`")
@@ -149,29 +160,39 @@ class Member:
 
     @property
     def name(self) -> str:
-        "File name without folders."
-        return Path(self.inner or self.path).name
+        "File name without folders, and without .gz."
+        return Path(self.inner or self.path).name.removesuffix(".gz")
 
     @property
     def size(self) -> int:
-        "Bytes once unpacked."
+        "Bytes to read, unpacked if it is in a zip."
         return self.path.stat().st_size if self.inner is None else zipfile.ZipFile(self.path).getinfo(self.inner).file_size
 
     def open(self):
         "A binary file object, unpacked if the file is a .gz."
-        if self.inner is None and self.path.suffix == ".gz":
-            return gzip.open(self.path)
-        return self.path.open("rb") if self.inner is None else zipfile.ZipFile(self.path).open(self.inner)
+        file = self.path.open("rb") if self.inner is None else zipfile.ZipFile(self.path).open(self.inner)
+        return gzip.GzipFile(fileobj=file) if str(self.inner or self.path).endswith(".gz") else file
 
     def __str__(self) -> str:
         return str(self.path) if self.inner is None else f"{self.path}: {self.inner}"
+
+
+@contextmanager
+def _readable(member: Member) -> Iterator[None]:
+    "Turn what a damaged, locked or forbidden file raises into a DataError."
+    try:
+        yield
+    except MfrecError:
+        raise
+    except (OSError, EOFError, RuntimeError, UnicodeError, zipfile.BadZipFile, zlib.error, pa.ArrowException) as error:
+        raise DataError(f"{member}: damaged or not readable ({error}); write or download it again") from error
 
 # %% ../nbs/00_data.ipynb #c927f0a4
 def _files_in(path: Path) -> list[Member]:
     "The files of a folder (and of its immediate folders) or zip, or the file itself."
     if path.is_dir():
         return [Member(p) for p in sorted([*path.glob("*"), *path.glob("*/*")], key=lambda p: (len(p.parts), p)) if p.is_file()]
-    if path.suffix == ".zip":
+    if path.suffix.lower() == ".zip":
         try:
             return [Member(path, name) for name in zipfile.ZipFile(path).namelist() if not name.endswith("/")]
         except zipfile.BadZipFile as error:
@@ -189,14 +210,16 @@ def find_member(path: Path, names: tuple[str, ...], what: str) -> Member:
             if member.name == name:
                 return member
     there = ", ".join(m.name for m in members[:8]) or "nothing"
-    raise DataError(f"{path}: no {what} here; looked for {', '.join(names)} and found {there}. Name the file itself")
+    raise DataError(f"{path}: no {what} here; looked for {', '.join(names)} and found {there}. "
+                    + ("Name the file itself" if path.is_dir() else "Unpack it and name the file itself"))
 
 # %% ../nbs/00_data.ipynb #55d97c76
 @dataclass(frozen=True)
 class CsvLayout:
-    "How a text file is laid out; `names` is None when the first line is a header."
+    "How a text file is laid out: separator, the name of every column, lines above the first row, encoding."
     sep: str
-    names: tuple[str, ...] | None
+    names: tuple[str, ...]
+    skip: int
     encoding: str
 
 
@@ -204,32 +227,51 @@ _GROUPLENS = ("userId", "movieId", "rating", "timestamp")
 _TAB_FILES = re.compile(r"u\.data|u[1-5ab]\.(base|test)|.*\.tsv")
 
 
-def _layout(member: Member, sep: str | None, encoding: str | None) -> CsvLayout:
-    "The layout of a ratings file, from its name and first line."
-    try:
-        line = member.open().readline().decode(encoding or "utf-8-sig", errors="replace").strip()
-    except (zipfile.BadZipFile, zlib.error, EOFError, gzip.BadGzipFile) as error:
-        raise DataError(f"{member}: damaged ({error}); download it again") from error
+def _open_text(member: Member, encoding: str) -> io.TextIOWrapper:
+    "The file as text; bytes that are none become U+FFFD."
+    return io.TextIOWrapper(member.open(), encoding=encoding, errors="replace")
+
+
+def _first_line(member: Member, encoding: str) -> tuple[str, int]:
+    "The first line that is not blank, and how many blank ones stand above it."
+    with _open_text(member, encoding) as file:
+        skip, line = 0, file.readline(1 << 16)
+        while line.isspace():
+            skip, line = skip + 1, file.readline(1 << 16)
+    line = line.lstrip("\ufeff").rstrip("\n")
     if not line:
         raise DataError(f"{member}: the file is empty")
-    if line.count("::") >= 2:
-        return CsvLayout(":", ("userId", "_1", "movieId", "_2", "rating", "_3", "timestamp")[:2 * line.count("::") + 1], encoding or "latin-1")
+    if "\0" in line or line.startswith("PAR1"):
+        raise DataError(f"{member}: not plain text; save it as csv, name it .parquet if it is one, or pass encoding='utf-16' if it is that")
+    return line, skip
+
+# %% ../nbs/00_data.ipynb #9de6bbdc
+def _layout(member: Member, sep: str | None, encoding: str | None) -> CsvLayout:
+    "The layout of a ratings file, from its name and first line."
+    line, skip = _first_line(member, encoding or "utf-8")
+    number = re.compile(r"\s*-?\d+(\.\d+)?\s*")
+    if sep == "::" or line.count("::") >= 2:
+        cells = [cell.strip() for cell in line.split("::")]
+        header = not (3 <= len(cells) <= 4 and number.fullmatch(cells[2]))
+        names = cells if header else _GROUPLENS[:len(cells)]
+        spaced = tuple(name for pair in zip(names, [""] * len(names)) for name in pair)[:-1]
+        return CsvLayout(":", spaced, skip + header, encoding or "latin-1")
     sep = sep or ("\t" if _TAB_FILES.fullmatch(member.name) else ",")
-    header = next(csv.reader([line], delimiter=sep))
-    if all(re.fullmatch(r"-?\d+(\.\d+)?", cell) for cell in header) and 3 <= len(header) <= 4:
-        return CsvLayout(sep, _GROUPLENS[:len(header)], encoding or "utf-8")
-    if len(header) == 1:
+    cells = [cell.strip() for cell in next(csv.reader([line], delimiter=sep))]
+    if all(map(number.fullmatch, cells)) and 3 <= len(cells) <= 4:
+        return CsvLayout(sep, _GROUPLENS[:len(cells)], skip, encoding or "utf-8")
+    if len(cells) == 1:
         likely = next((s for s in ("\t", ";", "|", ",", " ") if s in line and s != sep), None)
         hint = f"it looks separated by {likely!r}: pass sep={likely!r}" if likely else "a ratings file has at least three"
         raise DataError(f"{member}: one column only, {line[:60]!r}, when split at {sep!r}; {hint}")
-    return CsvLayout(sep, None, encoding or "utf-8")
+    return CsvLayout(sep, tuple(cells), skip + 1, encoding or "utf-8")
 
-# %% ../nbs/00_data.ipynb #01ca9278
+# %% ../nbs/00_data.ipynb #2a07e01a
 def _csv_table(member: Member, layout: CsvLayout, types: dict[str, pa.DataType], nrows: int | None) -> pa.Table:
     "The columns named in `types`, read from a text file."
-    read = pacsv.ReadOptions(column_names=layout.names, encoding=layout.encoding, block_size=1 << 22)
+    read = pacsv.ReadOptions(column_names=layout.names, skip_rows=layout.skip, encoding=layout.encoding, block_size=1 << 22)
     parse = pacsv.ParseOptions(delimiter=layout.sep)
-    convert = pacsv.ConvertOptions(column_types=types, include_columns=list(types), strings_can_be_null=True)
+    convert = pacsv.ConvertOptions(column_types=types, include_columns=list(types), strings_can_be_null=True, null_values=[""])
     with member.open() as raw, progress_bar(total=member.size, unit="B", unit_scale=True, desc=f"reading {member.name}") as bar:
         file = raw if bar.disable else _Counted(raw, bar)
         if nrows is None:
@@ -257,99 +299,168 @@ class _Counted(io.RawIOBase):
         self.bar.update(len(data))
         return data
 
-# %% ../nbs/00_data.ipynb #2a07e01a
-def _header(member: Member, layout: CsvLayout) -> list[str]:
-    "Column names of a text file."
-    if layout.names:
-        return list(layout.names)
-    line = member.open().readline().decode(layout.encoding, errors="replace").strip().lstrip("\ufeff")
-    return [name.strip() for name in next(csv.reader([line], delimiter=layout.sep))]
+# %% ../nbs/00_data.ipynb #50b6f55b
+_WIDER = {pa.int32(): pa.int64()}  # any other type that does not fit gives way to text
 
 
-def _read_text(member: Member, sep, encoding, find, nrows, string_ids) -> tuple[pa.Table, Columns, int]:
-    "Ratings from a text file: table, columns, and how many lines come before the first row."
+def _read_text(member: Member, sep, encoding, find, nrows, string_ids) -> tuple[dict, Columns, Callable[[int], str]]:
+    "Ratings from a text file: its columns by name, which is which, and where a row stands ('line 5')."
     layout = _layout(member, sep, encoding)
-    cols = find(pd.DataFrame(columns=_header(member, layout)), where=str(member))
-    numbers = {cols.rating: pa.float32(), **({cols.time: pa.int64()} if cols.time else {})}
-    for ids in [] if string_ids else [pa.int32(), pa.int64()]:
-        try:
-            return _csv_table(member, layout, {cols.user: ids, cols.item: ids, **numbers}, nrows), cols, layout.names is None
-        except pa.ArrowInvalid:
-            continue
     try:
-        table = _csv_table(member, layout, dict.fromkeys([cols.user, cols.item, *numbers], pa.string()), nrows)
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{member}: not readable as {layout.encoding} text in {len(_header(member, layout))} columns separated by "
-                        f"{layout.sep!r} ({error}); pass sep= or encoding= (latin-1, say)") from error
-    return table, cols, layout.names is None
+        cols = find(pd.DataFrame(columns=layout.names), where=str(member))
+    except DataError as error:
+        data = any(name.replace(".", "", 1).isdigit() for name in layout.names)
+        raise DataError(f"{error}{'; if the first line is data already, write a header above it' if data else ''}") from None
+    ids = pa.string() if string_ids else pa.int32()
+    types = {cols.user: ids, cols.item: ids, cols.rating: pa.float32(), **({cols.time: pa.int64()} if cols.time else {})}
+    while True:
+        try:
+            table = _csv_table(member, layout, types, nrows)
+            return dict(zip(table.column_names, table.columns)), cols, partial(_line_of, member, layout)
+        except pa.ArrowInvalid as error:
+            column = re.match(r"In CSV column #(\d+)", str(error))
+            name = layout.names[int(column[1])] if column else None
+            if types.get(name, pa.string()) == pa.string():
+                raise DataError(f"{member}: {_fault(member, layout) or error}") from error
+            types[name] = _WIDER.get(types[name], pa.string())
 
-# %% ../nbs/00_data.ipynb #f4503b95
-def _numbers(text: pd.Series, where: str, offset: int) -> pd.Series:
-    "Text as numbers; the first that is not one is named with its line."
+# %% ../nbs/00_data.ipynb #6999fbe7
+def _line_of(member: Member, layout: CsvLayout, row: int) -> str:
+    "Where row number `row` stands in a text file: 'line 5'."
+    with _open_text(member, layout.encoding) as file:
+        rows = csv.reader(islice(file, layout.skip, None), delimiter=layout.sep)
+        next(islice(filter(None, rows), row, None), None)
+        return f"line {layout.skip + rows.line_num}"
+
+
+def _fault(member: Member, layout: CsvLayout) -> str | None:
+    "What keeps a text file from being a table: its first line with too few or many fields, or with bytes that are no text."
+    pieces = 2 if layout.sep == ":" else 1  # `::` was split twice
+    with _open_text(member, layout.encoding) as file:
+        rows = csv.reader(islice(file, layout.skip, None), delimiter=layout.sep)
+        try:
+            for cells in filter(None, rows):
+                line, text = f"line {layout.skip + rows.line_num}", (layout.sep * pieces).join(cells[::pieces])[:60]
+                if len(cells) != len(layout.names):
+                    return (f"{line} has {-(-len(cells) // pieces)} fields where the first line has {-(-len(layout.names) // pieces)}: {text!r}; "
+                            "correct it, or pass sep= if that is not the separator")
+                if "\ufffd" in "".join(cells):
+                    return f"{line} is not {layout.encoding} text: {text!r}; pass encoding='latin-1', say"
+        except csv.Error as error:
+            return f"line {layout.skip + rows.line_num}: {error}"
+    return None if rows.line_num else "no rows, only a header"
+
+# %% ../nbs/00_data.ipynb #d2defa48
+def _place(bad: np.ndarray, at: Callable[[int], str]) -> str:
+    "The first bad row and how many there are: 'line 7 (3 such)'."
+    return f"{at(int(np.argmax(bad)))} ({int(np.sum(bad)):,} such)"
+
+
+def _is_text(column: pa.ChunkedArray) -> bool:
+    return pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+
+
+def _numbers(column: pa.ChunkedArray, where: str, at: Callable) -> np.ndarray:
+    "A column as float32; the first text that is no number is named with its line."
+    if not _is_text(column):
+        return column.cast(pa.float32(), safe=False).to_numpy()
+    text = column.to_pandas()
     values = pd.to_numeric(text, errors="coerce")
-    bad = values.isna() & text.notna()
+    bad = (values.isna() & (text.str.lower() != "nan")).to_numpy()
     if bad.any():
-        row = int(bad.to_numpy().argmax())
-        raise DataError(f"{where}: {text.iloc[row]!r} in line {row + 1 + offset} is not a number ({int(bad.sum()):,} such); correct or drop them")
-    return values
+        example = text.iloc[int(bad.argmax())]
+        fix = "write decimals with a point" if re.fullmatch(r"-?\d+,\d+", example) else "correct or drop these rows"
+        raise DataError(f"{where}: {example!r} in {_place(bad, at)} is not a number; {fix}")
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
+        return values.to_numpy(np.float64).astype(np.float32)
 
 
-def _times(text: pd.Series, where: str, offset: int) -> pd.Series:
-    "Text as seconds since 1970: a number already, or a date that pandas can read."
-    values = pd.to_numeric(text, errors="coerce")
-    if values.isna().equals(text.isna()):
-        return values
-    dates = pd.to_datetime(text, errors="coerce", utc=True, format="ISO8601")
-    if (dates.isna() & text.notna()).any():
-        return _numbers(text, where, offset)
-    return (dates - pd.Timestamp(0, tz="UTC")) // pd.Timedelta(seconds=1)
+def _times(column: pa.ChunkedArray, where: str, at: Callable) -> np.ndarray:
+    "A column as int64 seconds since 1970, from numbers, time stamps, or text that is one or the other."
+    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+        return column.cast(pa.timestamp("s", getattr(column.type, "tz", None)), safe=False).cast(pa.int64()).to_numpy()
+    if pa.types.is_integer(column.type):
+        return column.cast(pa.int64()).to_numpy()
+    values = pd.to_numeric(column.to_pandas(), errors="coerce")
+    if values.isna().any() and _is_text(column):
+        text = column.to_pandas()
+        dates = pd.to_datetime(text, errors="coerce", utc=True, format="ISO8601")
+        bad = (dates.isna() & (values.isna() | dates.notna().any())).to_numpy(bool)  # all dates, or all numbers
+        if bad.any():
+            raise DataError(f"{where}: {text[int(bad.argmax())]!r} in {_place(bad, at)} is no time; write seconds since 1970 or dates such as 2020-01-31")
+        values = (dates - pd.Timestamp(0, tz="UTC")) // pd.Timedelta(seconds=1)
+    bad = ~(values.abs() < 2**63).to_numpy(bool)
+    if bad.any():
+        raise DataError(f"{where}: no finite time in {_place(bad, at)}; correct or drop these rows")
+    return values.to_numpy().astype(np.int64)
+
+# %% ../nbs/00_data.ipynb #85484f34
+def _narrow(values: np.ndarray) -> np.ndarray | pd.Series:
+    "Integers in 4 bytes where they fit, in 8 bytes, or else as text."
+    low, high = int(values.min()), int(values.max())
+    if high >= 2**63:
+        return pd.Series(values).astype("str")
+    return values.astype(np.int32 if -2**31 <= low and high < 2**31 else np.int64, copy=False)
 
 
-def _ids(text: pd.Series, where: str, offset: int, string_ids: bool) -> pd.Series:
-    "Text as integer ids where all of them are integers; a mixture is refused unless `string_ids`."
-    whole = text.str.fullmatch(r"-?\d+").fillna(True).astype(bool)
+def _ids(column: pa.ChunkedArray, where: str, at: Callable, string_ids: bool = False) -> np.ndarray | pd.Series:
+    "A column of ids: integers where all of them are, else text; a mixture is refused unless `string_ids`."
+    if not string_ids and pa.types.is_integer(column.type):
+        return _narrow(column.to_numpy())
+    if not string_ids and (pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)):
+        values = column.cast(pa.float64(), safe=False).to_numpy()
+        bad = ~((values % 1 == 0) & (np.abs(values) < 2**53))
+        if bad.any():
+            raise DataError(f"{where}: the id {values[bad.argmax()]} in {_place(bad, at)} is no whole number; ids are integers or text")
+        return _narrow(values.astype(np.int64))
+    text = column.cast(pa.string()).to_pandas().str.strip()
+    if (text == "").any():
+        raise DataError(f"{where}: no id in {_place((text == '').to_numpy(bool), at)}; drop these rows")
+    whole = text.str.fullmatch(r"[+-]?[0-9]{1,18}(\.0*)?").to_numpy(bool)
     if string_ids or not whole.any():
         return text
     if whole.all():
-        return pd.to_numeric(text)
-    row = int((~whole).to_numpy().argmax())
-    raise DataError(f"{where}: integer and text ids are mixed (line {row + 1 + offset}: {text.iloc[row]!r}); "
+        return _narrow(pd.to_numeric(text.str.replace(r"\.0*$", "", regex=True)).to_numpy())
+    raise DataError(f"{where}: integer and text ids are mixed, {text.iloc[int((~whole).argmax())]!r} in {_place(~whole, at)}; "
                     "correct the file, or pass string_ids=True to read every id as text")
 
 # %% ../nbs/00_data.ipynb #f5f35ea3
-def _first(mask: np.ndarray) -> int:
-    return int(np.asarray(mask).argmax())
-
-
 def check_ratings(frame: pd.DataFrame, cols: Columns, scale: tuple[float, float] | None = None, where: str = "ratings",
-                  first_row: int = 0) -> None:
+                  at: Callable[[int], str] = "row {}".format) -> None:
     """Raise DataError, naming column, row and value, unless every row has two ids and (where `cols.rating` is set) a finite rating.
 
-    Rows are counted from `first_row`: 0 for a frame, the line of the first row for a file.
+    `at` tells where a row stands: 'row 3' of a frame, 'line 5' of a file.
     """
-    word = "line" if first_row else "row"
     if not len(frame):
         raise DataError(f"{where}: no rows")
     for col in (cols.user, cols.item):
-        missing = frame[col].isna().to_numpy()
+        ids = frame[col]
+        if isinstance(ids.dtype, np.dtype) and ids.dtype.kind in "iu":
+            continue
+        missing = ids.isna().to_numpy()
         if missing.any():
-            raise DataError(f"{where}: column {col} has no id in {word} {_first(missing) + first_row} ({missing.sum():,} such); drop these rows")
-        if frame[col].dtype == object and frame[col].map(type).nunique() > 1:
-            kinds = sorted({t.__name__ for t in frame[col].map(type)})
+            raise DataError(f"{where}: column {col} has no id in {_place(missing, at)}; drop these rows")
+        if ids.dtype == object and ids.map(type).nunique() > 1:
+            kinds = sorted({t.__name__ for t in ids.map(type)})
             raise DataError(f"{where}: column {col} mixes ids of type {' and '.join(kinds)}; make them one type, e.g. .astype(str)")
-        if frame[col].dtype.kind == "f" and (frame[col] % 1 != 0).any():
-            raise DataError(f"{where}: column {col} holds fractions, {frame[col][frame[col] % 1 != 0].iloc[0]} say; ids are integers or text")
-    if cols.rating is None:
-        return
-    if frame[cols.rating].dtype.kind not in "iufb":
-        raise DataError(f"{where}: column {cols.rating} is {frame[cols.rating].dtype}, not numeric; convert it with pd.to_numeric")
-    values = frame[cols.rating].to_numpy(dtype=np.float64, na_value=np.nan)
+        if ids.dtype.kind == "f" and (ids % 1 != 0).any():
+            raise DataError(f"{where}: column {col} holds fractions, {ids[ids % 1 != 0].iloc[0]} say; ids are integers or text")
+    if cols.rating is not None:
+        _check_values(frame[cols.rating], scale, f"{where}: column {cols.rating}", at)
+
+
+def _check_values(ratings: pd.Series, scale: tuple[float, float] | None, where: str, at: Callable) -> None:
+    "Raise DataError unless all ratings are finite numbers inside the scale. Two passes without a copy if they are."
+    if ratings.dtype.kind not in "iufb":
+        raise DataError(f"{where} is {ratings.dtype}, not numeric; convert it with pd.to_numeric")
     low, high = scale if scale is not None else (-np.inf, np.inf)
+    values = ratings.to_numpy() if isinstance(ratings.dtype, np.dtype) else ratings.to_numpy(dtype=np.float64, na_value=np.nan)
+    least, most = values.min(), values.max()  # NaN if there is one
+    if np.isfinite(least) and np.isfinite(most) and low <= least and most <= high:
+        return
     for bad, what in ((~np.isfinite(values), "missing or not finite"), ((values < low) | (values > high), f"outside the scale {low} to {high}")):
         if bad.any():
-            row = _first(bad)
-            raise DataError(f"{where}: column {cols.rating} is {what} in {word} {row + first_row} (value {values[row]}; {bad.sum():,} such); "
-                            "correct or drop these rows")
+            raise DataError(f"{where} is {what} in {_place(bad, at)}, value {values[bad.argmax()]}; correct or drop these rows")
 
 # %% ../nbs/00_data.ipynb #88128ef6
 def _has_duplicates(frame: pd.DataFrame, cols: Columns) -> bool:
@@ -362,12 +473,17 @@ def _has_duplicates(frame: pd.DataFrame, cols: Columns) -> bool:
     span = int(item.max()) - int(item.min()) + 1
     if span * (int(user.max()) - int(user.min()) + 1) >= 2**63:
         return bool(frame.duplicated([cols.user, cols.item]).any())
-    key = (user.astype(np.int64) - user.min()) * span + (item - item.min())
+    key = user.astype(np.int64)
+    key -= int(user.min())
+    key *= span
+    key += item
+    key -= int(item.min())
     key.sort()
     return bool((key[1:] == key[:-1]).any())
 
 
-def merge_duplicates(frame: pd.DataFrame, cols: Columns, how: str = "error", where: str = "ratings", first_row: int = 0) -> pd.DataFrame:
+def merge_duplicates(frame: pd.DataFrame, cols: Columns, how: str = "error", where: str = "ratings",
+                     at: Callable[[int], str] = "row {}".format) -> pd.DataFrame:
     "One row per (user, item): `how` is 'error' (raise DataError if there are more), 'last' or 'mean'."
     if how not in ("error", "last", "mean"):
         raise SettingError(f"on_duplicates={how!r}; choose 'error', 'last' or 'mean'")
@@ -376,10 +492,8 @@ def merge_duplicates(frame: pd.DataFrame, cols: Columns, how: str = "error", whe
     pair = [cols.user, cols.item]
     if how == "error":
         again = frame.duplicated(pair).to_numpy()
-        row = _first(again)
-        user, item = (frame[col].iloc[row] for col in pair)
-        raise DataError(f"{where}: user {user} rates item {item} more than once ({'line' if first_row else 'row'} {row + first_row}; "
-                        f"{again.sum():,} such); pass on_duplicates='last' or 'mean'")
+        user, item = (frame[col].iloc[int(again.argmax())] for col in pair)
+        raise DataError(f"{where}: user {user} rates item {item} more than once, again in {_place(again, at)}; pass on_duplicates='last' or 'mean'")
     ordered = frame.sort_values(cols.time, kind="stable") if cols.time else frame
     latest = ordered.drop_duplicates(pair, keep="last").sort_index()
     if how == "mean":
@@ -388,30 +502,27 @@ def merge_duplicates(frame: pd.DataFrame, cols: Columns, how: str = "error", whe
     return latest.reset_index(drop=True)
 
 # %% ../nbs/00_data.ipynb #11ec8eab
-def _from_table(table: pa.Table, cols: Columns, where: str, offset: int, string_ids: bool) -> pd.DataFrame:
-    "A table of ratings as a frame; text columns become numbers where they should be, and missing values are named."
-    for name, column in zip(table.column_names, table.columns):
+def _to_frame(columns: dict[str, pa.ChunkedArray], cols: Columns, where: str, at: Callable, string_ids: bool) -> pd.DataFrame:
+    "Arrow columns as a frame of compact types. They are taken out of `columns` one by one, so that no two whole copies are held."
+    frame = {}
+    for name, convert in ((cols.user, _ids), (cols.item, _ids), (cols.rating, _numbers), (cols.time, _times)):
+        if name is None:
+            continue
+        column, place = columns.pop(name), f"{where}, column {name}"
+        if len(column) == 0:
+            raise DataError(f"{where}: no rows")
         if column.null_count:
-            row = _first(column.is_null().to_numpy(zero_copy_only=False))
-            raise DataError(f"{where}: column {name} is empty in line {row + 1 + offset} ({column.null_count:,} such); drop these rows")
-    frame = table.to_pandas(split_blocks=True, self_destruct=True)
-    for col, convert in ((cols.user, _ids), (cols.item, _ids), (cols.rating, _numbers), (cols.time, _times)):
-        if col is not None and not pd.api.types.is_numeric_dtype(frame[col]):
-            extra = (string_ids,) if convert is _ids else ()
-            frame[col] = convert(frame[col].astype("str"), f"{where}, column {col}", offset, *extra)
-    return _compact(frame, cols)
-
-
-def _compact(frame: pd.DataFrame, cols: Columns) -> pd.DataFrame:
-    "int32 ids where they fit, float32 ratings, int64 times."
-    for col in (cols.user, cols.item):
-        if frame[col].dtype.kind in "iu" and frame[col].dtype != np.int32 and len(frame):
-            fits = -2**31 <= frame[col].min() and frame[col].max() < 2**31
-            frame[col] = frame[col].astype(np.int32 if fits else np.int64)
-    frame[cols.rating] = frame[cols.rating].astype(np.float32)
-    if cols.time is not None:
-        frame[cols.time] = frame[cols.time].astype(np.int64)
-    return frame
+            bad = column.is_null().to_numpy()
+            raise DataError(f"{place} is empty in {_place(bad, at)}; drop these rows")
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        try:
+            frame[name] = convert(column, place, at, string_ids) if convert is _ids else convert(column, place, at)
+        except pa.ArrowException as error:
+            raise DataError(f"{place} holds {column.type} values ({error}); convert them to numbers or text") from error
+        del column
+        pa.default_memory_pool().release_unused()
+    return pd.DataFrame(frame, copy=False)
 
 # %% ../nbs/00_data.ipynb #02ff1621
 def read_ratings(source: str | os.PathLike | None = None, nrows: int | None = None, *, user_col: str | None = None,
@@ -420,37 +531,47 @@ def read_ratings(source: str | os.PathLike | None = None, nrows: int | None = No
                  scale: tuple[float, float] | None = None) -> pd.DataFrame:
     """Ratings as a frame: user, item, rating and, where the source has it, time.
 
-    `source` is a folder, zip or single file (csv, `::` dat, tab, parquet), the name of a data set, or None for MovieLens 32M.
-    Ids are int32 where they are integers and fit (int64 or text otherwise), ratings float32, times int64 seconds. `nrows` keeps
-    the first rows. `on_duplicates` is 'error', 'last' or 'mean'; `scale=(low, high)` refuses ratings outside it.
-    Raises DataError for anything that is not a table of ratings, with file, column and line.
+    `source` is a folder, zip or single file (csv, `::` dat, tab, parquet; .gz too), the name of a data set, or None for MovieLens 32M.
+    Ids are int32 where they are integers and fit (int64 or text otherwise; leading zeros need `string_ids=True`), ratings float32,
+    times int64 seconds. `nrows` keeps the first rows. `on_duplicates` is 'error', 'last' or 'mean'; `scale=(low, high)` refuses
+    ratings outside it. Raises DataError for anything that is not a table of ratings, with file, column and line.
     """
-    if nrows is not None and nrows < 1:
-        raise SettingError(f"nrows={nrows}; it must be at least 1, or None for all rows")
+    _check_settings(nrows, sep, encoding, scale)
     member = find_member(locate(source), RATINGS_FILES, "ratings")
     find = lambda frame, where: find_columns(frame, user_col, item_col, rating_col, time_col, where=where)
-    try:
+    with _readable(member):
         if member.name.endswith(".parquet"):
-            table, cols, offset = *_read_parquet(member, find, nrows), 0
+            columns, cols, at = _read_parquet(member, find, nrows)
         else:
-            table, cols, offset = _read_text(member, sep, encoding, find, nrows, string_ids)
-    except (zipfile.BadZipFile, zlib.error, EOFError, gzip.BadGzipFile) as error:
-        raise DataError(f"{member}: damaged ({error}); download it again") from error
-    frame = _from_table(table, cols, str(member), int(offset), string_ids)
-    first_row = int(offset) + 1
-    check_ratings(frame, cols, scale, str(member), first_row)
-    return merge_duplicates(frame, cols, on_duplicates, str(member), first_row)
+            columns, cols, at = _read_text(member, sep, encoding, find, nrows, string_ids)
+        frame = _to_frame(columns, cols, str(member), at, string_ids)
+        check_ratings(frame, cols, scale, str(member), at)
+        return merge_duplicates(frame, cols, on_duplicates, str(member), at)
 
 
-def _read_parquet(member: Member, find, nrows: int | None) -> tuple[pa.Table, Columns]:
-    "Ratings from a parquet file."
+def _read_parquet(member: Member, find, nrows: int | None) -> tuple[dict, Columns, Callable[[int], str]]:
+    "Ratings from a parquet file, as `_read_text` has them."
     try:
         file = pq.ParquetFile(io.BytesIO(member.open().read()) if member.inner else member.path)
         cols = find(pd.DataFrame(columns=file.schema_arrow.names), where=str(member))
-        names = [c for c in (cols.user, cols.item, cols.rating, cols.time) if c is not None]
-        return file.read(names).slice(0, nrows), cols
-    except (pa.ArrowInvalid, OSError) as error:
+        table = file.read([c for c in (cols.user, cols.item, cols.rating, cols.time) if c is not None]).slice(0, nrows)
+        return dict(zip(table.column_names, table.columns)), cols, "row {}".format
+    except (pa.ArrowException, OSError) as error:
         raise DataError(f"{member}: not a whole parquet file ({error}); write or download it again") from error
+
+# %% ../nbs/00_data.ipynb #9f4fd367
+def _check_settings(nrows: int | None, sep: str | None, encoding: str | None, scale: tuple[float, float] | None = None) -> None:
+    "Raise SettingError for what no file can be read with."
+    if nrows is not None and not (isinstance(nrows, (int, np.integer)) and nrows >= 1):
+        raise SettingError(f"nrows={nrows}; it must be a whole number, at least 1, or None for all rows")
+    if sep is not None and sep != "::" and len(sep) != 1:
+        raise SettingError(f"sep={sep!r}; it must be a single character or '::'")
+    if scale is not None and not (len(scale) == 2 and scale[0] < scale[1]):
+        raise SettingError(f"scale={scale!r}; it must be (lowest, highest)")
+    try:
+        codecs.lookup(encoding or "utf-8")
+    except LookupError as error:
+        raise SettingError(f"encoding={encoding!r} is unknown; 'utf-8', 'latin-1' or 'utf-16', say") from error
 
 # %% ../nbs/00_data.ipynb #d99eb63f
 _YEAR = re.compile(r"\((\d{4})\s*(?:[-–—]\s*(?:\d{4})?\s*)?\)\s*$")
@@ -474,54 +595,80 @@ _FLAGS_100K = ("unknown Action Adventure Animation Children's Comedy Crime Docum
                "Sci-Fi Thriller War Western").split()
 
 
-def _raw_items(member: Member, sep: str | None, encoding: str | None) -> pd.DataFrame:
-    "The items file as it is, with genres as text."
+def _item_text(member: Member, encoding: str | None) -> io.StringIO:
+    "An items file as text. The old layouts mix encodings: ml-1m is Latin-1, ml-10m UTF-8."
+    data = member.open().read()
+    old = member.name.endswith(".dat") or member.name == "u.item"
+    for name in [encoding] if encoding else ["utf-8-sig", "latin-1"] if old else ["utf-8-sig"]:
+        try:
+            return io.StringIO(data.decode(name))
+        except UnicodeDecodeError as error:
+            failure = error
+    raise DataError(f"{member}: not {failure.encoding} text (byte {failure.start}); pass encoding='latin-1', say") from failure
+
+
+def _raw_items(member: Member, sep: str | None, encoding: str | None, text_cols: list[str]) -> pd.DataFrame:
+    "The items file as it is, with genres as text; `text_cols` are read as text even if they hold numbers."
     if member.name.endswith(".parquet"):
         return pd.read_parquet(io.BytesIO(member.open().read()))
+    options = {"dtype": dict.fromkeys(text_cols, "str"), "header": None, "quoting": csv.QUOTE_NONE}
+    text = _item_text(member, encoding)
     if member.name == "u.item":
-        names = ["movieId", "title", "release", "video", "url", *_FLAGS_100K]
-        raw = pd.read_csv(member.open(), sep="|", header=None, names=names, encoding=encoding or "latin-1")
-        flags = raw[_FLAGS_100K].to_numpy(dtype=bool)
+        raw = pd.read_csv(text, sep="|", names=["movieId", "title", "release", "video", "url", *_FLAGS_100K], **options)
+        flags = raw[_FLAGS_100K].fillna(0).to_numpy(dtype=bool)
         return raw[["movieId", "title"]].assign(genres=["|".join(np.array(_FLAGS_100K)[row]) for row in flags])
     if member.name.endswith(".dat"):
-        names = ["movieId", "title", "genres"]
-        return pd.read_csv(member.open(), sep="::", engine="python", header=None, names=names, encoding=encoding or "latin-1")
-    return pd.read_csv(member.open(), sep=sep or ("\t" if member.name.endswith(".tsv") else ","), encoding=encoding or "utf-8-sig")
+        return pd.read_csv(text, sep="::", engine="python", names=["movieId", "title", "genres"], **options)
+    sep = sep or ("\t" if member.name.endswith(".tsv") else ",")
+    names = [name.strip() for name in pd.read_csv(text, sep=sep, nrows=0)]
+    text.seek(0)
+    raw = pd.read_csv(text, sep=sep, skipinitialspace=True, header=0, names=names, dtype=options["dtype"])
+    if not isinstance(raw.index, pd.RangeIndex):
+        raise DataError(f"{member}: its rows have more fields than the header has names; quote the titles that hold a {sep!r}")
+    return raw
 
 # %% ../nbs/00_data.ipynb #c110245a
 def read_items(source: str | os.PathLike | None = None, *, item_col: str | None = None, title_col: str = "title", genres_col: str = "genres",
-               year_col: str = "year", genres_sep: str = "|", sep: str | None = None, encoding: str | None = None) -> pd.DataFrame:
+               year_col: str = "year", genres_sep: str = "|", sep: str | None = None, encoding: str | None = None,
+               string_ids: bool = False) -> pd.DataFrame:
     """Items as a frame: id, title, year (nullable), genres (a tuple per row), then any further columns of the file.
 
-    `source` as for `read_ratings`. The year comes from the end of the title, or else from `year_col`. Missing title or genre columns
-    give empty ones. Raises DataError for a missing id column, a missing id, or an id that stands twice.
+    `source` and `string_ids` as for `read_ratings`. The year comes from the end of the title, or else from `year_col`. Missing title or
+    genre columns give empty ones. Raises DataError for a missing id column, a missing id, or an id that stands twice.
     """
+    _check_settings(None, sep, encoding)
     member = find_member(locate(source), ITEMS_FILES, "items")
-    try:
-        raw = _raw_items(member, sep, encoding)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{member}: not {error.encoding} text (byte {error.start}); pass encoding='latin-1', say") from error
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, pa.ArrowInvalid, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise DataError(f"{member}: not a readable table of items ({error})") from error
+    with _readable(member):
+        try:
+            raw = _raw_items(member, sep, encoding, [item_col or "", *KNOWN_COLUMNS["item"]] if string_ids else [])
+        except (pd.errors.EmptyDataError, pd.errors.ParserError, pa.ArrowInvalid) as error:
+            raise DataError(f"{member}: not a readable table of items ({error})") from error
+    if not len(raw):
+        raise DataError(f"{member}: no rows")
     return make_items(raw, item_col, title_col, genres_col, year_col, genres_sep, where=str(member))
 
 
 def make_items(raw: pd.DataFrame, item_col: str | None = None, title_col: str = "title", genres_col: str = "genres", year_col: str = "year",
                genres_sep: str = "|", where: str = "items") -> pd.DataFrame:
     "An items frame from any frame with an id column; see `read_items`."
+    raw = raw.reset_index(drop=True)
+    if raw.shape[1] == 1 and (found := re.search(r"[;\t|,]", str(raw.columns[0]))):
+        raise DataError(f"{where}: one column only, {raw.columns[0]!r}; pass sep={found[0]!r}")
     col = find_columns(raw, item_col=item_col, need=["item"], where=where).item
-    for bad, what in ((raw[col].isna(), "no id"), (raw[col].duplicated(), "an id that was there before")):
+    ids = raw[col]
+    for bad, what in ((ids.isna(), "no id"), (ids.duplicated(), "once more the id {}")):
         if bad.any():
-            row = _first(bad.to_numpy())
-            raise DataError(f"{where}: column {col} has {what} in row {row} ({raw[col].iloc[row]}; {bad.sum():,} such); drop these rows")
-    title = raw[title_col].astype("str") if title_col in raw else pd.Series("", index=raw.index)
+            what = what.format(ids[int(bad.argmax())])
+            raise DataError(f"{where}: column {col} has {what} in {_place(bad, 'row {}'.format)}; drop these rows")
+    whole = ids.dtype.kind in "iu" or ids.dtype.kind == "f" and (ids % 1 == 0).all()
+    title = raw[title_col].astype("str").fillna("") if title_col in raw else pd.Series("", index=raw.index)
     year = title.map(year_of).astype("Float64")
     if year_col in raw:
         year = year.fillna(pd.to_numeric(raw[year_col], errors="coerce").astype("Float64").round())
     genres = [g if isinstance(g, tuple) else split_genres(g, genres_sep) for g in raw[genres_col]] if genres_col in raw else [()] * len(raw)
-    ids = raw[col].astype(np.int32) if raw[col].dtype.kind in "iu" and raw[col].abs().max() < 2**31 else raw[col]
-    main = pd.DataFrame({col: ids, "title": title, "year": year.where(year.abs() < 2**15).astype("Int16"), "genres": genres})
-    return pd.concat([main, raw.drop(columns=[c for c in (col, title_col, genres_col, year_col) if c in raw])], axis=1)
+    main = pd.DataFrame({col: _narrow(ids.to_numpy().astype(np.int64)) if whole and len(ids) else ids, "title": title,
+                         "year": year.where(year.abs() < 2**15).astype("Int16"), "genres": genres})
+    return pd.concat([main, raw.drop(columns=[c for c in {*main, title_col, genres_col, year_col} if c in raw])], axis=1)
 
 # %% ../nbs/00_data.ipynb #45939a38
 def titles_of(ids: Iterable, items: pd.DataFrame, item_col: str | None = None) -> np.ndarray:

@@ -143,8 +143,8 @@ def sample_world(n_ratings: int = 100_000, seed: int = 0) -> SampleWorld:
     users, communities, share = _user_vectors(rng, n_users, centres)
     item_ids = np.cumsum(1 + rng.poisson(600_000 / n_items * (np.arange(n_items) / n_items) ** 2)).astype(np.int32)
     by_year = np.argsort(years, kind="stable")
-    weights = np.exp(log_popularity + 3 * np.einsum("kj,ij->ki", centres, items[:, 2:]))[:, by_year]
-    reach = np.cumsum(weights, axis=1)
+    weights = np.exp(log_popularity + 3 * np.einsum("kj,ij->ki", centres, items[:, 2:]))
+    reach = np.cumsum(np.take(weights, by_year, axis=1), axis=1)
     reach = reach / reach[:, -1:] + np.arange(N_COMMUNITIES)[:, None]
     return SampleWorld(seed, users, items, item_ids, years, activity, communities, share, first, last, n_out, first_rater, by_year, reach)
 
@@ -154,8 +154,10 @@ def _draw_items(world: SampleWorld, who: np.ndarray, rng: np.random.Generator) -
     community = world.communities[who, (rng.random(len(who)) > world.share[who]).astype(np.int8)]
     latest = world.n_out[who] - 1
     target = community + rng.random(len(who)) * (world.reach[community, latest] - community)
-    place = np.searchsorted(world.reach.ravel(), target, side="right") - community * len(world.items)
-    return world.by_year[np.minimum(place, latest)]
+    order = np.argsort((target * (32767 / N_COMMUNITIES)).astype(np.int16), kind="stable")  # roughly sorted look-ups stay in the cache
+    place = np.empty(len(who), dtype=np.int64)
+    place[order] = np.searchsorted(world.reach.ravel(), target[order], side="right")
+    return world.by_year[np.minimum(place - community * len(world.items), latest)]
 
 # %% ../nbs/00b_sample.ipynb #22bda4f5
 def _draw_rest(world: SampleWorld, user: int, taken: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -187,9 +189,12 @@ def _choose(world: SampleWorld, start: int, stop: int, rng: np.random.Generator)
     n_items, n_users = len(world.items), stop - start
     found = np.flatnonzero((world.first_rater >= start) & (world.first_rater < stop))  # each film's first rater has it for sure
     keys = np.sort((world.first_rater[found] - start) * n_items + found).astype(np.int32)
-    missing = lambda: world.activity[start:stop] - np.bincount(keys // n_items, minlength=n_users)
+    edges = np.arange(n_users + 1, dtype=np.int32) * n_items
+    missing = lambda: world.activity[start:stop] - np.diff(np.searchsorted(keys, edges))
     for _ in range(ROUNDS):
         who = np.repeat(np.arange(n_users), missing())
+        if not len(who):
+            break
         keys = _add_new(keys, (who * n_items + _draw_items(world, start + who, rng)).astype(np.int32))
     still = missing()
     for user in np.flatnonzero(still):

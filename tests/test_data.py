@@ -5,6 +5,8 @@ import zipfile
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -41,7 +43,33 @@ def write(tmp_path):
     (HEAD + "1,2,4\n1,NA,4\n", ["column movieId", "line 3"]),
     (HEAD + "1,2,4\nbob,3,4\n", ["column userId", "mixed", "line 3", "'bob'", "string_ids=True"]),
     (HEAD + "1,2,4\n1,2,5\n", ["user 1 rates item 2 more than once", "line 3", "on_duplicates="]),
-    (HEAD + "1,2,4\n1,2\n", ["bad.csv", "sep="]),
+    (HEAD + "1,2,4\n1,2\n", ["line 3 has 2 fields where the first line has 3", "sep="]),
+    (HEAD + "1,2,4\n\n\n1,2,3,4\n", ["line 5 has 4 fields"]),
+    (HEAD + '1,2,4\n"1,2,4\n', ["line 3"]),
+    (HEAD[:-1], ["no rows"]),
+    (HEAD + "\n\n", ["no rows"]),
+    ("\n\n" + HEAD + "\n1,2,4\n\n\n1,3,great\n", ["'great'", "line 8"]),
+    ("\ufeff" + HEAD + "1,2,4\n1,3,great\n", ["'great'", "line 3"]),
+    (HEAD.replace("\n", "\r\n") + "1,2,4\r\n\r\n1,3,great\r\n", ["'great'", "line 4"]),
+    ('"userId","movieId","rating"\n"1","2","4"\n"1","3","great"\n', ["'great'", "line 3"]),
+    (HEAD + "1,2,4\n1,3,-inf\n2,3,1e39\n", ["not finite", "line 3", "2 such"]),
+    (HEAD + "1,2,4\n1,3,1e39\n", ["not finite", "line 3"]),
+    (HEAD + "1,2,4\n1,3,nan\n1,4,x\n", ["'x'", "line 4"]),
+    (HEAD + "1,2,4\n1,3,nan\n1,4,1_0\n", ["'1_0'", "line 4"]),
+    ("userId;movieId;rating\n1;2;4,5\n", ["sep=';'"]),
+    ("bob,B1,4\namy,B2,5\n", ["no user column", "write a header above it"]),
+    ("userId,movieId,rating,rating\n1,2,3,4\n", ["two columns are called 'rating'"]),
+    ("userId,user_id,movieId,rating\n1,1,2,3\n", ["both 'userId' and 'user_id'", "user_col="]),
+    ("USERID,MOVIEID,RATING\n1,2,3\n", ["no user column", "'USERID'"]),
+    (HEAD + "amy,2,4\n ,3,4\n", ["userId", "no id", "line 3"]),
+    (HEAD + "1,2,4\n1.5,3,4\n", ["mixed", "'1.5'", "line 3"]),
+    (HEAD + "99999999999,2,4\nbob,3,4\n", ["mixed", "line 3"]),
+    ("userId,movieId,rating,timestamp\n1,2,4,9\n1,3,4,inf\n", ["timestamp", "no finite time", "line 3"]),
+    ("userId,movieId,rating,timestamp\n1,2,4,9\n1,3,4,\n", ["timestamp", "empty", "line 3"]),
+    ("userId,movieId,rating,timestamp\n1,2,4,2020-01-01\n1,3,4,2020-13-01\n", ["timestamp", "'2020-13-01'", "line 3", "dates such as"]),
+    ("PK\x03\x04\0\0\n", ["not plain text"]),
+    ("hello world", ["one column only", "sep=' '"]),
+    ("hello", ["one column only"]),
     ("userId,movieId,rating,timestamp\n1,2,4,99\n1,3,4,soon\n", ["column timestamp", "'soon'", "line 3"]),
 ])
 def test_bad_csv(write, text, said):
@@ -55,6 +83,12 @@ def test_bad_csv(write, text, said):
     ("ratings.dat", "1::2::4::9\n1::3::x::9\n", "line 2"),
     ("u.data", "1\t2\t4\t9\n1\t3\t\t9\n", "line 2"),
     ("u1.base", "1\t2\t4\t9\n1\t2\t5\t9\n", "line 2"),
+    ("ratings.dat", "1::2::4::9\n\n1::3::4\n", "line 3 has 3 fields where the first line has 4: '1::3::4'"),
+    ("ratings.dat", "1::2::4\n1::3::\n", "rating is empty in line 2"),
+    ("ratings.dat", "1::2::4\n::3::5\n", "userId is empty in line 2"),
+    ("ratings.dat", "1::2::4\nbob::3::5\n", "mixed, 'bob' in line 2"),
+    ("u.data", "1\t2\t4\t9\n1\t3\t4\n", "line 2 has 3 fields"),
+    ("r.tsv", "userId\tmovieId\trating\n1\t2\t4\n1\t2\t4\n", "line 3"),
 ])
 def test_line_numbers_without_a_header(write, name, text, said):
     with pytest.raises(DataError, match=said):
@@ -63,7 +97,7 @@ def test_line_numbers_without_a_header(write, name, text, said):
 
 def test_scale_and_parameters(write):
     path = write("r.csv", HEAD + "1,2,4\n1,3,7\n")
-    with pytest.raises(DataError, match=r"outside the scale 1 to 5 in line 3 \(value 7.0"):
+    with pytest.raises(DataError, match=r"outside the scale 1 to 5 in line 3 \(1 such\), value 7.0"):
         read_ratings(path, scale=(1, 5))
     with pytest.raises(SettingError, match="nrows=0"):
         read_ratings(path, nrows=0)
@@ -108,7 +142,7 @@ def test_truncated_archives(write, tmp_path):
 
 def test_parquet_columns_of_every_kind(tmp_path):
     good = pd.DataFrame({"userId": ["a", "b"], "movieId": [3, 4], "rating": [1.0, 2.0]})
-    for name, column, said in (("rating", [1.0, None], "column rating is empty in line 2"), ("rating", ["4", "x"], "'x' in line 2"),
+    for name, column, said in (("rating", [1.0, None], "column rating is empty in row 1"), ("rating", ["4", "x"], "'x' in row 1"),
                                ("userId", ["a", None], "column userId is empty")):
         good.assign(**{name: column}).to_parquet(tmp_path / "bad.parquet")
         with pytest.raises(DataError, match=said):
@@ -219,3 +253,191 @@ def test_plot_of_a_continuous_scale():
         warnings.simplefilter("error")
         assert len(plot_ratings(frame).patches) == 50
     assert describe_ratings(frame)["highest"] == 100
+
+
+def test_the_whole_message_once(write):
+    path = write("r.csv", HEAD + "1,2,4\n1,3,4\n1,2,5\n1,3,5\n")
+    with pytest.raises(DataError) as caught:
+        read_ratings(path)
+    assert str(caught.value) == f"{path}: user 1 rates item 2 more than once, again in line 4 (2 such); pass on_duplicates='last' or 'mean'"
+
+
+@pytest.mark.parametrize("how, ratings", [("last", [2.0, 1.0]), ("mean", [3.0, 1.0])])
+@pytest.mark.parametrize("name, sep", [("r.csv", ","), ("ratings.dat", "::"), ("u.data", "\t")])
+def test_duplicates(write, how, ratings, name, sep):
+    lines = ["1,2,2,20", "1,2,4,10", "bob,2,1,5"]
+    text = ("userId,movieId,rating,timestamp\n" if name == "r.csv" else "") + "".join(line.replace(",", sep) + "\n" for line in lines)
+    frame = read_ratings(write(name, text), on_duplicates=how, string_ids=True)  # the later by time comes first in the file
+    assert frame.rating.tolist() == ratings and frame.timestamp.tolist() == [20, 5]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([-2**31, -1, 0, 5, 2**31 - 1]), st.sampled_from([-2**31, -7, 0, 2**31 - 1, 2**31 - 2])), min_size=1, max_size=8))
+def test_duplicates_are_found_among_extreme_ids(pairs):
+    from mfrec.data import Columns, merge_duplicates
+    frame = pd.DataFrame(pairs, columns=["userId", "movieId"], dtype="int32").assign(rating=np.float32(1))
+    assert len(merge_duplicates(frame, Columns(), "last")) == len(set(pairs))
+
+
+@pytest.mark.parametrize("text, users", [
+    (HEAD + "1.0,2,4\n7.0,3,4\n", [1, 7]), (HEAD + "1.0,2,4\n7,3,4\n", [1, 7]), (HEAD + "+1,2,4\n7,3,4\n", [1, 7]),
+    (HEAD + "007,2,4\n8,3,4\n", [7, 8]), (HEAD + "-1,2,4\n0,3,4\n", [-1, 0]), (HEAD + f"{2**63 - 1},2,4\n{-2**63},3,4\n", [2**63 - 1, -2**63]),
+    (HEAD + f"{2**63},2,4\n{10**30},3,4\n", [str(2**63), str(10**30)]), (HEAD + "NA,2,4\nnull,3,4\n", ["NA", "null"]),
+    (HEAD + " amy ,2,4\nbob, 3, 4\n", ["amy", "bob"]), (HEAD + '"Doe, J",2,4\n"a""b",3,4\n', ["Doe, J", 'a"b'])],
+    ids=["float", "float and int", "plus", "zeros", "negative", "int64", "huge", "NA", "blanks", "quotes"])
+def test_ids(write, text, users):
+    assert read_ratings(write("r.csv", text)).userId.tolist() == users
+
+
+def test_one_column_of_huge_ids_leaves_the_other_small(write):
+    frame = read_ratings(write("r.csv", HEAD + f"{2**40},2,4\n1,3,4\n"))
+    assert [str(t) for t in frame.dtypes] == ["int64", "int32", "float32"]
+
+
+@pytest.mark.parametrize("text", ["\n\n" + HEAD + "1,2,4\n\n7,3,2.5", " userId , movieId, rating\n 1 , 2 , 4 \n7,3,2.5\n", HEAD.replace("\n", "\r") + "1,2,4\r7,3,2.5\r",
+                                  "userId::movieId::rating\n1::2::4\n7::3::2.5\n", "1::2::4\n7::3::2.5\n"],
+                         ids=["blank lines", "header with blanks", "cr", "dat with header", "dat"])
+def test_more_harmless_variations(write, text):
+    frame = read_ratings(write("r.csv", text))
+    assert frame.values.tolist() == [[1, 2, 4], [7, 3, 2.5]] and list(frame) == ["userId", "movieId", "rating"]
+
+
+def test_encodings(write):
+    text = "userId,movieId,rating\nJosé,2,4\nAnaïs,3,5\n"
+    for encoding in ("utf-16", "latin-1", "utf-8", "utf-8-sig", "cp1252"):
+        assert read_ratings(write("r.csv", text.encode(encoding)), encoding=encoding).userId.tolist() == ["José", "Anaïs"]
+    for content, said in ((text.encode("utf-16"), "encoding='utf-16'"), (text.encode("latin-1"), "line 2 is not utf-8 text")):
+        with pytest.raises(DataError, match=said):
+            read_ratings(write("r.csv", content))
+    with pytest.raises(DataError, match="r.csv"):
+        read_ratings(write("r.csv", text), encoding="utf-16")
+
+
+@pytest.mark.parametrize("setting", [{"encoding": "nonsense"}, {"sep": ",,"}, {"nrows": 2.5}, {"nrows": -1}, {"scale": (5, 1)}, {"on_duplicates": None}])
+def test_settings(write, setting):
+    with pytest.raises(SettingError, match=next(iter(setting))):
+        read_ratings(write("r.csv", HEAD + "1,2,3\n"), **setting)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 5000, "no/such/file.csv", "~/no-such-file.csv"])
+def test_no_such_name(name):
+    with pytest.raises(DataError, match="no such file, folder or data set"):
+        read_ratings(name)
+
+
+def zip_of(path, members, **kwargs):
+    with zipfile.ZipFile(path, "w", **kwargs) as z:
+        for name, content in members.items():
+            z.writestr(name, content)
+    return path
+
+
+def test_zips(tmp_path):
+    inner = zip_of(tmp_path / "inner.zip", {"a/ratings.csv": HEAD + "1,2,3\n"})
+    assert len(read_ratings(inner.rename(tmp_path / "INNER.ZIP"))) == 1
+    with pytest.raises(DataError, match="found inner.zip. Unpack it"):
+        read_ratings(zip_of(tmp_path / "outer.zip", {"inner.zip": (tmp_path / "INNER.ZIP").read_bytes()}))
+    with pytest.raises(DataError, match="found nothing"):
+        read_ratings(zip_of(tmp_path / "empty.zip", {}))
+    with pytest.raises(DataError, match=r"bad.zip: a/ratings.csv: .*'x' in line 2|bad.zip: a/ratings.csv, column rating: 'x' in line 2"):
+        read_ratings(zip_of(tmp_path / "bad.zip", {"a/ratings.csv": HEAD + "1,2,x\n"}))
+    gz = gzip.compress((HEAD + "1,2,3\n").encode())
+    assert len(read_ratings(zip_of(tmp_path / "gz.zip", {"a/ratings.csv.gz": gz}))) == 1
+    frame = pd.DataFrame({"userId": [1], "movieId": [2], "rating": [3.0]})
+    assert len(read_ratings(zip_of(tmp_path / "pq.zip", {"a/ratings.parquet": frame.to_parquet()}))) == 1
+
+
+def test_locked_zip(tmp_path):
+    path = zip_of(tmp_path / "locked.zip", {"ratings.csv": HEAD + "1,2,3\n"})
+    data = bytearray(path.read_bytes())
+    data[6] |= 1  # the flag that says the member is encrypted
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="locked.zip.*encrypted"):
+        read_ratings(path)
+
+
+@pytest.mark.parametrize("content", [gzip.compress(HEAD.encode() * 500)[:40], b"plain text"])
+def test_damaged_gzip(write, content):
+    with pytest.raises(DataError, match="ratings.csv.gz: damaged"):
+        read_ratings(write("ratings.csv.gz", content))
+
+
+PARQUET = {"userId": [1, 2], "movieId": [3, 4], "rating": [1.0, 2.5]}
+
+
+@pytest.mark.parametrize("column, values, want", [
+    ("rating", pa.array([10, 25], pa.decimal128(5, 1)), [10, 25]), ("rating", pa.array(["1", "2.5"]), [1, 2.5]), ("rating", pa.array([1, 5], pa.int8()), [1, 5]),
+    ("rating", pa.array(["1", "2.5"]).dictionary_encode(), [1, 2.5]),
+    ("userId", pa.array([1.0, 2.0]), [1, 2]), ("userId", pa.array([1, 2], pa.decimal128(10, 0)), [1, 2]), ("userId", pa.array([2**63, 5], pa.uint64()), [str(2**63), "5"]),
+    ("userId", pa.array([b"amy", b"bob"]), ["amy", "bob"]), ("userId", pa.array(["amy", "bob"]).dictionary_encode(), ["amy", "bob"]),
+    ("userId", pa.array([7, 8]).dictionary_encode(), [7, 8]), ("userId", pa.array([2**40, 8]), [2**40, 8]), ("userId", pa.array(["01", "02"], pa.large_string()), [1, 2]),
+    ("timestamp", pa.array([0, 86_400_000], pa.timestamp("ms")), [0, 86_400]), ("timestamp", pa.array([0, 1], pa.date32()), [0, 86_400]),
+    ("timestamp", pa.array([0, 5 * 10**9], pa.timestamp("ns", "Europe/Paris")), [0, 5]), ("timestamp", pa.array([1.0, 2.9]), [1, 2])])
+def test_parquet_types(tmp_path, column, values, want):
+    pq.write_table(pa.table({**PARQUET, column: values}), tmp_path / "r.parquet")
+    frame = read_ratings(tmp_path / "r.parquet")
+    assert frame[column].tolist() == want and frame.rating.dtype == np.float32
+
+
+@pytest.mark.parametrize("column, values, said", [
+    ("rating", pa.array([1.0, np.nan]), "rating is missing or not finite in row 1"), ("rating", pa.array([1.0, None]), "rating is empty in row 1"),
+    ("rating", pa.array([1.0, np.inf]), "not finite in row 1"), ("rating", pa.array([[1], [2]]), "rating holds list"),
+    ("userId", pa.array([1, None]), "userId is empty in row 1"), ("userId", pa.array([1.0, np.nan]), "the id nan in row 1"),
+    ("userId", pa.array([1.0, 2.5]), "the id 2.5 in row 1"), ("userId", pa.array([1.0, 1e300]), "in row 1"), ("userId", pa.array(["1", "bob"]), "mixed, 'bob' in row 1"),
+    ("userId", pa.array([[1], [2]]), "userId holds list"), ("timestamp", pa.array([1.0, np.nan]), "no finite time in row 1"),
+    ("timestamp", pa.array([1, None], pa.timestamp("s")), "timestamp is empty in row 1"), ("timestamp", pa.array([[1], [2]]), "timestamp")])
+def test_bad_parquet(tmp_path, column, values, said):
+    pq.write_table(pa.table({**PARQUET, column: values}), tmp_path / "r.parquet")
+    with pytest.raises(DataError, match=said) as caught:
+        read_ratings(tmp_path / "r.parquet")
+    assert "r.parquet" in str(caught.value)
+
+
+def test_parquet_as_a_whole(tmp_path, write):
+    frame = pd.DataFrame(PARQUET)
+    frame.to_parquet(tmp_path / "r.parquet")
+    assert read_ratings(tmp_path / "r.parquet", nrows=1).userId.tolist() == [1] and len(read_ratings(tmp_path / "r.parquet", nrows=99)) == 2
+    assert read_ratings(tmp_path / "r.parquet", string_ids=True).userId.tolist() == ["1", "2"]
+    frame.head(0).to_parquet(tmp_path / "none.parquet")
+    frame.drop(columns="rating").to_parquet(tmp_path / "less.parquet")
+    for path, said in ((tmp_path / "none.parquet", "no rows"), (tmp_path / "less.parquet", "no rating column"), (write("text.parquet", HEAD), "not a whole parquet"),
+                       (write("empty.parquet", ""), "not a whole parquet"), (write("r.csv", (tmp_path / "r.parquet").read_bytes()), "name it .parquet")):
+        with pytest.raises(DataError, match=said):
+            read_ratings(path)
+
+
+@pytest.mark.parametrize("name, text, said", [
+    ("items.csv", "movieId,title\n", "no rows"), ("items.csv", "movieId;title\n1;Heat\n", "sep=';'"), ("items.csv", "movieId,title\n1,Heat\n1,Big\n", "once more the id 1 in row 1"),
+    ("items.csv", "movieId,title\n1,Heat\n,Big\n", "no id in row 1"), ("items.csv", "movieId,title\n1,American President, The\n", "more fields than the header"),
+    ("items.csv", "movieId,title\n1,Heat\n2,Net, The\n", "line 3"), ("items.csv", "name,title\na,b\n", "no item column"), ("movies.dat", "", "no rows"), ("items.csv", "", "not a readable table")])
+def test_bad_items(write, name, text, said):
+    with pytest.raises(DataError, match=said) as caught:
+        read_items(write(name, text))
+    assert name in str(caught.value)
+
+
+def test_items_old_layouts_in_either_encoding(write):
+    for encoding in ("latin-1", "utf-8"):
+        assert read_items(write("movies.dat", "10::Léon \"The Professional\" (1994)::Action|Crime\n".encode(encoding))).title[0] == 'Léon "The Professional" (1994)'
+    items = read_items(write("items.csv", " movieId , title\n007,Heat (1995)\n08,\n"), string_ids=True)
+    assert items.movieId.tolist() == ["007", "08"] and items.title.tolist() == ["Heat (1995)", ""] and titles_of(["08"], items).tolist() == [""]
+
+
+def test_items_from_a_frame_with_any_index():
+    raw = pd.DataFrame({"movieId": [1.0, 2.0], "title": ["Heat (1995)", None], "yr": [7, 8], "year": [1995, 2000]}, index=[5, 5])
+    items = make_items(raw, year_col="yr")
+    assert items.movieId.tolist() == [1, 2] and items.movieId.dtype == np.int32 and items.year.tolist() == [1995, 8] and list(items) == ["movieId", "title", "year", "genres"]
+
+
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0", exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"]), min_size=1, max_size=8).filter(lambda t: not t[0].isdigit())
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(texts, texts, st.integers(0, 10)), min_size=1, max_size=10, unique_by=lambda row: row[:2]), st.sampled_from(["csv", "parquet"]))
+def test_text_ids_come_back(tmp_path, rows, kind):
+    frame = pd.DataFrame(rows, columns=["userId", "movieId", "rating"]).astype({"rating": "float32"})
+    path = tmp_path / f"r.{kind}"
+    frame.to_parquet(path) if kind == "parquet" else frame.to_csv(path, index=False)
+    back = read_ratings(path, string_ids=True)
+    assert back.userId.tolist() == frame.userId.tolist() and back.movieId.tolist() == frame.movieId.tolist() and back.rating.equals(frame.rating)

@@ -5,6 +5,7 @@ import socket
 import threading
 import warnings
 import zipfile
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -52,7 +53,7 @@ def server(monkeypatch):
 
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=http.serve_forever, daemon=True)
+    thread = threading.Thread(target=partial(http.serve_forever, 0.02), daemon=True)
     thread.start()
     http.files, http.asked, http.url = files, asked, f"http://127.0.0.1:{http.server_port}/"
     yield http
@@ -249,8 +250,12 @@ def test_server_silent(server, tmp_path, monkeypatch):
         refused(server, "ml-1m", tmp_path, "timed out", url=f"http://127.0.0.1:{s.getsockname()[1]}/")
 
 
-def test_no_such_host(server, tmp_path):
-    refused(server, "ml-1m", tmp_path, url="http://no-such-host.invalid/")
+def test_no_such_host(server, tmp_path, monkeypatch):
+    def unknown(*args, **kwargs):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    refused(server, "ml-1m", tmp_path, "Name or service not known", url="http://files.example/")
 
 
 def test_dest_is_a_file(server, tmp_path):
