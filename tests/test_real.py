@@ -7,8 +7,8 @@ from conftest import real, real_path
 
 @pytest.mark.parametrize("name, users, items, n", [
     ("ml-latest-small", 610, 9_724, 100_836), ("ml-100k", 943, 1_682, 100_000), ("ml-1m", 6_040, 3_706, 1_000_209),
-    ("ml-1m-timed", 2_999, 3_615, 487_650), ("goodbooks-10k", 53_424,
-    10_000, 979_478), ("movietweetings", 21_081, 12_611, 141_695)])
+    ("ml-1m-timed", 2_999, 3_615, 487_650), ("goodbooks-10k", 53_424, 10_000, 979_478),
+    ("movietweetings", 21_081, 12_611, 141_695)])
 def test_the_sets_are_read_whole(name, users, items, n):
     facts = mfrec.describe_ratings(real(name))
     assert (facts["ratings"], facts["users"], facts["items"]) == (n, users, items)
