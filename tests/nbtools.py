@@ -60,7 +60,7 @@ def run(path, flags=(), keep_outputs=False, package_mode=False):
     module = module_of(nb)
     shell = CaptureShell(path, mpl_format="png")
     shell.run("import matplotlib as mpl; mpl.rcParams['figure.dpi'] = 80")
-    here = os.getcwd()
+    here, environment = os.getcwd(), dict(os.environ)
     os.chdir(path.parent)
     imported = False
     try:
@@ -88,6 +88,8 @@ def run(path, flags=(), keep_outputs=False, package_mode=False):
         return nb
     finally:
         os.chdir(here)
+        os.environ.clear()  # a notebook may set variables; the next test must not see them
+        os.environ.update(environment)
 
 
 def _quiet(output):
