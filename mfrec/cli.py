@@ -43,7 +43,7 @@ Seed = Annotated[int, typer.Option(help="Random seed of split and solver.")]
 Items = Annotated[Path | None, typer.Option(help="File of items with titles.")]
 Duplicates = Annotated[str, typer.Option(help="What to do with a (user, item) pair that stands twice: error, last or mean.")]
 
-
+# %% ../nbs/16_cli.ipynb #4edbf588
 def _choose(choices: dict, name: str, what: str):
     if name not in choices:
         raise SettingError(f"{what} {name!r} is not known; choose among {', '.join(choices)}")

@@ -73,6 +73,17 @@ class _Table:
         return np.where(inside, self.cells[np.where(inside, at, 0)], np.int32(-1))
 
 # %% ../nbs/01_encoding.ipynb #ce41cc4b
+def _report(classes: np.ndarray, unknown: np.ndarray) -> str:
+    "What to say about ids that are not among `classes`."
+    distinct = pd.unique(unknown)
+    first = ", ".join(repr(i.item() if hasattr(i, "item") else i) for i in distinct[:5])
+    known_text = classes.dtype.kind not in "iu"
+    if len(classes) and known_text != (unknown.dtype.kind not in "iu"):
+        kinds = ("text", "integers") if known_text else ("integers", "text")
+        return f"known ids are {kinds[0]}, these are {kinds[1]} ({first}); convert them with .astype({'str' if known_text else 'int'})"
+    return f"{len(distinct):,} unknown ids: {first}" + (" ..." if len(distinct) > 5 else "")
+
+# %% ../nbs/01_encoding.ipynb #9032ef8f
 class IdEncoder:
     """Raw ids to positions 0..n-1 and back.
 
@@ -112,7 +123,7 @@ class IdEncoder:
         ids = as_ids(ids)
         positions = self.lookup(ids)
         if (positions < 0).any():
-            raise UnknownIdError(self._report(ids[positions < 0]))
+            raise UnknownIdError(_report(self.classes_, ids[positions < 0]))
         return positions
 
     def fit_transform(self, ids: Iterable) -> np.ndarray:
@@ -139,18 +150,9 @@ class IdEncoder:
         "A new encoder with the ids of this one at the same positions and the unknown ones among `ids` behind them."
         ids = as_ids(ids)
         if len(ids) and len(self) and (ids.dtype.kind in "iu") != (self.classes_.dtype.kind in "iu"):
-            raise DataError(self._report(ids))
+            raise DataError(_report(self.classes_, ids))
         new = _distinct(ids[self.lookup(ids) < 0])
         return IdEncoder.from_classes(np.concatenate([self.classes_, new]) if len(new) else self.classes_)
-
-    def _report(self, unknown: np.ndarray) -> str:
-        "What to say about ids that are not known."
-        first = ", ".join(repr(i.item() if hasattr(i, "item") else i) for i in pd.unique(unknown)[:5])
-        known_text = self.classes_.dtype.kind not in "iu"
-        if len(self) and known_text != (unknown.dtype.kind not in "iu"):
-            kinds = ("text", "integers") if known_text else ("integers", "text")
-            return f"known ids are {kinds[0]}, these are {kinds[1]} ({first}); convert them with .astype({'str' if known_text else 'int'})"
-        return f"{len(pd.unique(unknown)):,} unknown ids: {first}" + (" ..." if len(pd.unique(unknown)) > 5 else "")
 
 # %% ../nbs/01_encoding.ipynb #429811b1
 @dataclass(frozen=True)

@@ -62,6 +62,8 @@ def run(path, flags=(), keep_outputs=False, package_mode=False):
     shell.run("import matplotlib as mpl; mpl.rcParams['figure.dpi'] = 80")
     here, environment = os.getcwd(), dict(os.environ)
     os.chdir(path.parent)
+    if path.parent == NBS:
+        os.environ.pop("MFREC_DATA", None)  # a chapter shows no folder of the machine it ran on; a study reads real data
     imported = False
     try:
         for cell in nb.cells:
