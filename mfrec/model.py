@@ -129,7 +129,10 @@ def _positions(model: FactorModel, frame: pd.DataFrame) -> tuple[np.ndarray, np.
     for side, col in sides:
         if len(frame) and len(side) and (frame[col].dtype.kind in "iuf") != (side.ids.classes_.dtype.kind in "iu"):
             kind = "integers" if side.ids.classes_.dtype.kind in "iu" else "text"
-            raise DataError(f"rows to predict: ids in column {col} are {frame[col].dtype}, but the model was fitted on {kind}; convert them")
+            odd = ~frame[col].astype("str").str.fullmatch(r"-?\d+").to_numpy(dtype=bool)
+            row = int(odd.argmax()) if kind == "integers" else 0
+            raise DataError(f"rows to predict: ids in column {col} are {frame[col].dtype} ({frame[col].iloc[row]!r} in row {row}, say), "
+                            f"but the model was fitted on {kind}; convert or correct them")
     user, item = (side.ids.lookup(frame[col]) for side, col in sides)
     return user, item
 

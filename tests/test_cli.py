@@ -115,3 +115,22 @@ def test_as_a_process():
 def test_real_data(mfrec):
     code, out, _ = mfrec("evaluate", real_path("ml-100k"), "--solver", "bias", "--json")
     assert code == 0 and json.loads(out)["rmse"] == pytest.approx(0.94, abs=0.02)
+
+
+def test_a_time_column_of_another_name(mfrec, files):
+    sample_ratings(20_000, seed=3).rename(columns={"timestamp": "when"}).to_csv(files / "when.csv", index=False)
+    args = ("evaluate", files / "when.csv", "--solver", "bias", "--split", "time", "--json")
+    assert mfrec(*args)[0] == 2
+    code, out, _ = mfrec(*args, "--time-col", "when")
+    assert code == 0 and json.loads(out)["n_test"] > 3_000
+
+
+def test_predict_names_the_bad_id_and_the_bad_place(mfrec, files):
+    mfrec("fit", files / "ratings.csv", "--solver", "bias", "--out", files / "model")
+    (files / "p.csv").write_text("userId,movieId\n1,1\nbob,2\n")
+    code, _, err = mfrec("predict", files / "model", files / "p.csv", "--out", files / "o.csv")
+    assert code == 2 and "'bob' in row 1" in err and "userId" in err
+    (files / "p.csv").write_text("userId,movieId\n1,1\n")
+    for name in ("o.csv", "o.parquet"):
+        code, _, err = mfrec("predict", files / "model", files / "p.csv", "--out", files / "no" / name)
+        assert code == 2 and "cannot be written" in err.splitlines()[-1]
