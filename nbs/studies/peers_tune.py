@@ -1,0 +1,118 @@
+"""Settings of the peers: Optuna trials on validation rows cut from the training rows, results kept in a JSON file.
+
+    python peers_tune.py FOLDER OUT.json [--storage trials.db] [--seconds 60] [--trials 30] [--cells ml-100k-mask ...] [--models "surprise SVD" ...]
+
+Run by the peers' Python, after the notebook wrote FOLDER/SET-SPLIT-train.parquet. Validation rows: 10 % at random (seed 1) for the mask,
+the last 10 % in time for the time split. The first trial is the library's defaults, so tuning cannot lose to them on validation rows.
+Trials stop at --trials or, once three are done, after --seconds; with --storage a later call goes on where this one stopped.
+"""
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pandas as pd
+
+from peers_worker import MODELS, damped_biases
+
+SMALL = 150_000  # rows; SVD++ of Surprise and the ordered probit of myFM are tuned up to here
+
+
+def scaled_or_not(trial):
+    "cmfrec's two ways to regularise: one penalty per row, or one per rating."
+    if trial.suggest_categorical("scale_lam", [False, True]):
+        return {"scale_lam": True, "lambda_": trial.suggest_float("lambda_per_rating", 0.01, 0.5, log=True)}
+    return {"scale_lam": False, "lambda_": trial.suggest_float("lambda_", 1, 60, log=True)}
+
+
+def cmfrec_space(trial):
+    return {"k": trial.suggest_int("k", 8, 100, log=True), "niter": trial.suggest_int("niter", 5, 30), "use_cg": trial.suggest_categorical("use_cg", [True, False]),
+            **scaled_or_not(trial)}
+
+
+SPACES = {
+    "lenskit BiasedMF": lambda t: {"embedding_size": t.suggest_int("embedding_size", 8, 200, log=True), "epochs": t.suggest_int("epochs", 5, 30),
+                                   "regularization": t.suggest_float("regularization", 0.005, 0.5, log=True), "damping": t.suggest_float("damping", 1, 30, log=True)},
+    "cmfrec": cmfrec_space,
+    "cmfrec implicit": lambda t: {"add_implicit_features": True, "w_implicit": t.suggest_float("w_implicit", 0.05, 5, log=True), **cmfrec_space(t)},
+    "surprise SVD": lambda t: {"n_factors": t.suggest_int("n_factors", 5, 200, log=True), "n_epochs": t.suggest_int("n_epochs", 10, 80, log=True),
+                               "lr_all": t.suggest_float("lr_all", 0.002, 0.02, log=True), "reg_all": t.suggest_float("reg_all", 0.01, 0.2, log=True)},
+    "surprise item-kNN": lambda t: {"k": t.suggest_int("k", 10, 100), "min_k": t.suggest_int("min_k", 1, 10), "shrinkage": t.suggest_float("shrinkage", 5, 300, log=True),
+                                    "similarity": t.suggest_categorical("similarity", ["pearson_baseline", "msd", "cosine"])},
+    "myfm": lambda t: {"rank": t.suggest_int("rank", 4, 32), "user_implicit": t.suggest_categorical("user_implicit", [True, False]),
+                       "item_implicit": t.suggest_categorical("item_implicit", [True, False]), "n_iter": 100},
+    "myfm ordered": lambda t: {"ordered": True, **SPACES["myfm"](t)},
+    "surprise SVD++": lambda t: {"n_factors": t.suggest_int("n_factors", 5, 50, log=True), "n_epochs": t.suggest_int("n_epochs", 10, 40, log=True),
+                                 "lr_all": t.suggest_float("lr_all", 0.003, 0.02, log=True), "reg_all": t.suggest_float("reg_all", 0.01, 0.2, log=True), "cache_ratings": True},
+}
+CMFREC = {"k": 40, "niter": 10, "use_cg": True, "scale_lam": False, "lambda_": 10.0}
+DEFAULTS = {"lenskit BiasedMF": {"embedding_size": 50, "epochs": 10, "regularization": 0.1, "damping": 5.0}, "cmfrec": CMFREC,
+            "cmfrec implicit": {**CMFREC, "w_implicit": 0.5}, "surprise SVD": {"n_factors": 100, "n_epochs": 20, "lr_all": 0.005, "reg_all": 0.02},
+            "surprise item-kNN": {"k": 40, "min_k": 1, "shrinkage": 100.0, "similarity": "pearson_baseline"},
+            "myfm": {"rank": 10, "user_implicit": True, "item_implicit": True}, "myfm ordered": {"rank": 10, "user_implicit": True, "item_implicit": True},
+            "surprise SVD++": {"n_factors": 20, "n_epochs": 20, "lr_all": 0.007, "reg_all": 0.02}}
+
+
+def validation_rows(train, cell):
+    "Which training rows to hold out for the trials."
+    if cell.endswith("-time"):
+        return (train.timestamp > train.timestamp.quantile(0.9)).to_numpy()
+    return np.random.default_rng(1).random(len(train)) < 0.1
+
+
+def objective(model, train, held_out):
+    "RMSE on the validation rows of one trial's settings, clipped and filled as in the final run."
+    low, high = train.rating.min(), train.rating.max()
+    part, check = train[~held_out].reset_index(drop=True), train[held_out].reset_index(drop=True)
+    fallback = damped_biases(part)(check)
+
+    def run(trial):
+        params = SPACES[model](trial)
+        trial.set_user_attr("params", params)
+        predictions = np.asarray(MODELS[model](part[["user", "item", "rating"]], params, 1)(check), dtype=np.float64)
+        predictions = np.where(np.isfinite(predictions), predictions, fallback).clip(low, high)
+        return float(np.sqrt(np.mean((check.rating.to_numpy() - predictions) ** 2)))
+    return run
+
+
+def tune(model, cell, train, seconds, n_trials, storage):
+    study = optuna.create_study(study_name=f"{cell} {model}", storage=storage, load_if_exists=True,
+                                sampler=optuna.samplers.TPESampler(seed=0, n_startup_trials=8))
+    if not study.trials:
+        study.enqueue_trial(DEFAULTS[model])
+    run, start = objective(model, train, validation_rows(train, cell)), time.perf_counter()
+    done = lambda: len([t for t in study.trials if t.value is not None])
+    while done() < n_trials and (done() < 3 or time.perf_counter() - start < seconds):
+        study.optimize(run, n_trials=1)
+    values = [t for t in study.trials if t.value is not None]
+    return {"params": study.best_trial.user_attrs["params"], "trials": len(values), "validation_rmse": round(study.best_value, 5), "default_rmse": round(values[0].value, 5),
+            "seconds_a_trial": round(float(np.mean([t.duration.total_seconds() for t in values])), 2)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--storage")
+    parser.add_argument("--seconds", type=float, default=float("inf"))
+    parser.add_argument("--trials", type=int, default=30)
+    parser.add_argument("--cells", nargs="+")
+    parser.add_argument("--models", nargs="+", default=list(SPACES))
+    args = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    for cell in args.cells or sorted(p.name.removesuffix("-train.parquet") for p in args.folder.glob("*-train.parquet")):
+        train = pd.read_parquet(args.folder / f"{cell}-train.parquet")
+        for model in args.models:
+            if model in ("surprise SVD++", "myfm ordered") and len(train) > SMALL:
+                continue
+            found = tune(model, cell, train, args.seconds, args.trials, f"sqlite:///{args.storage}" if args.storage else None)
+            known = json.loads(args.out.read_text()) if args.out.exists() else {}
+            known.setdefault(cell, {})[model] = found
+            args.out.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+            print(cell, model, found, flush=True)
+
+
+if __name__ == "__main__":
+    main()
