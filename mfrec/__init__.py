@@ -9,7 +9,7 @@ __all__ = ['DataError', 'DownloadError', 'MfrecError', 'MfrecWarning', 'SettingE
            'download', 'sample_items', 'sample_ratings', 'IdEncoder', 'Interactions', 'check_disjoint', 'k_folds',
            'split_cold_items', 'split_mask', 'split_random', 'split_time', 'split_users', 'bootstrap_interval',
            'error_report', 'mae', 'plot_error_report', 'rmse', 'BiasModel', 'FactorModel', 'MatrixFactorization',
-           'Side', 'AdamMF', 'plot_history', 'load']
+           'Side', 'taste_features', 'AdamMF', 'plot_history', 'ALSMF', 'load']
 
 # %% ../nbs/99_api.ipynb #24429fed
 from .data import (DataError, DownloadError, MfrecError, MfrecWarning, SettingError, TrainingError, UnknownIdError, describe_ratings,
@@ -20,8 +20,10 @@ from .encoding import IdEncoder, Interactions
 from .splitting import check_disjoint, k_folds, split_cold_items, split_mask, split_random, split_time, split_users
 from .metrics import bootstrap_interval, error_report, mae, plot_error_report, rmse
 from .model import BiasModel, FactorModel, MatrixFactorization, Side
+from .content import taste_features
 from .training import AdamMF, plot_history
+from .als import ALSMF
 from .persist import load
 
 # %% ../nbs/99_api.ipynb #11ba4fb5
-_all_ = ["DataError", "DownloadError", "MfrecError", "MfrecWarning", "SettingError", "TrainingError", "UnknownIdError", "describe_ratings", "make_items", "plot_ratings", "rating_counts", "read_items", "read_ratings", "titles_of", "download", "sample_items", "sample_ratings", "IdEncoder", "Interactions", "check_disjoint", "k_folds", "split_cold_items", "split_mask", "split_random", "split_time", "split_users", "bootstrap_interval", "error_report", "mae", "plot_error_report", "rmse", "BiasModel", "FactorModel", "MatrixFactorization", "Side", "AdamMF", "plot_history", "load"]
+_all_ = ["DataError", "DownloadError", "MfrecError", "MfrecWarning", "SettingError", "TrainingError", "UnknownIdError", "describe_ratings", "make_items", "plot_ratings", "rating_counts", "read_items", "read_ratings", "titles_of", "download", "sample_items", "sample_ratings", "IdEncoder", "Interactions", "check_disjoint", "k_folds", "split_cold_items", "split_mask", "split_random", "split_time", "split_users", "bootstrap_interval", "error_report", "mae", "plot_error_report", "rmse", "BiasModel", "FactorModel", "MatrixFactorization", "Side", "taste_features", "AdamMF", "plot_history", "ALSMF", "load"]

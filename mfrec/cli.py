@@ -18,6 +18,7 @@ from typing import Annotated
 import pandas as pd
 import typer
 
+from .als import ALSMF
 from .data import (DataError, MfrecError, MfrecWarning, SettingError, describe_ratings, find_columns, locate,
                         plot_ratings, read_items, read_ratings, titles_of)
 from .fetch import download as fetch
@@ -30,7 +31,7 @@ from .training import AdamMF, plot_history
 
 # %% ../nbs/16_cli.ipynb #b290eba2
 app = typer.Typer(help="Explicit-rating matrix factorization you can read.", no_args_is_help=True, add_completion=False)
-SOLVERS = {"bias": BiasModel, "adam": AdamMF}
+SOLVERS = {"bias": BiasModel, "adam": AdamMF, "als": ALSMF}
 SPLITS = {"random": split_random, "time": split_time, "users": split_users, "cold-items": split_cold_items}
 
 DataArg = Annotated[str, typer.Argument(help="Folder, zip, csv or parquet file, data set name, or 'sample'.")]
@@ -96,7 +97,7 @@ def _judge(model: RatingEstimator, train: pd.DataFrame, test: pd.DataFrame) -> d
 
 
 @app.command()
-def evaluate(data: DataArg, solver: Solver = "adam",
+def evaluate(data: DataArg, solver: Solver = "als",
              split: Annotated[str, typer.Option(help=f"One of: {', '.join(SPLITS)}.")] = "random",
              test_fraction: Annotated[float, typer.Option(help="Share of ratings (users, items) held out.")] = 0.2,
              seed: Seed = 42, factors: Factors = None, items: Items = None, on_duplicates: Duplicates = "error",
@@ -123,7 +124,7 @@ def _ten(model: RatingEstimator, test: pd.DataFrame, items: pd.DataFrame | None)
 
 # %% ../nbs/16_cli.ipynb #123b77d8
 @app.command()
-def fit(train: DataArg, out: Annotated[Path, typer.Option(help="Folder to write the model to.")], solver: Solver = "adam", seed: Seed = 42,
+def fit(train: DataArg, out: Annotated[Path, typer.Option(help="Folder to write the model to.")], solver: Solver = "als", seed: Seed = 42,
         factors: Factors = None, items: Items = None, on_duplicates: Duplicates = "error", user_col: UserCol = None,
         item_col: ItemCol = None, rating_col: RatingCol = None):
     "Fit a solver on all ratings and save the model."
@@ -153,7 +154,7 @@ def predict(model_dir: Annotated[Path, typer.Argument(metavar="DIR", help="Folde
             pairs: Annotated[Path, typer.Argument(help="csv or parquet file of user and item ids.")],
             out: Annotated[Path, typer.Option(help="File to write, .csv or .parquet.")],
             items: Items = None, user_col: UserCol = None, item_col: ItemCol = None):
-    "Add a column `prediction` to a file of (user, item) pairs."
+    "Add a column `prediction`, and `std` if the model has it, to a file of (user, item) pairs."
     if out.suffix not in (".csv", ".parquet"):
         raise SettingError(f"--out {out}: the name must end in .csv or .parquet")
     model = load(model_dir)
@@ -161,7 +162,10 @@ def predict(model_dir: Annotated[Path, typer.Argument(metavar="DIR", help="Folde
     text_ids = {user: model.user.ids.classes_.dtype == object, item: model.item.ids.classes_.dtype == object}
     frame = _read_pairs(pairs, text_ids)
     find_columns(frame, user, item, need=("user", "item"), where=str(pairs))
-    result = frame.assign(prediction=model.predict(frame.rename(columns={user: model.columns.user, item: model.columns.item})))
+    named = frame.rename(columns={user: model.columns.user, item: model.columns.item})
+    result = frame.assign(prediction=model.predict(named))
+    if model.posterior is not None:
+        result["std"] = model.predict_frame(named)["std"]
     if items is not None:
         result["title"] = titles_of(frame[item], read_items(items))
     try:

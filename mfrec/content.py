@@ -50,7 +50,7 @@ def _scaled_matrix(data: Interactions) -> torch.Tensor:
     parts = (torch.as_tensor(np.ascontiguousarray(x)) for x in (starts, data.items[order].astype(np.int64), values[order]))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta", category=UserWarning)
-        return torch.sparse_csr_tensor(*parts, size=(data.n_users, data.n_items))
+        return torch.sparse_csr_tensor(*parts, size=(data.n_users, data.n_items), check_invariants=False)
 
 
 def _unit_scale(features: torch.Tensor) -> np.ndarray:

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['LEVELS', 'BLOCK', 'MatrixFactorization', 'Side', 'Fitted', 'fitted_model', 'fitted_method', 'Posterior',
            'FactorModel', 'predict_positions', 'predict_frame', 'predict', 'evaluate', 'score', 'sample_predictions',
-           'Solution', 'n_threads', 'local_state', 'RatingEstimator', 'BiasModel', 'damped_biases']
+           'Solution', 'n_threads', 'center', 'local_state', 'check_memory', 'RatingEstimator', 'BiasModel',
+           'damped_biases']
 
 # %% ../nbs/05_model.ipynb #fb7cb5bd
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import psutil
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
@@ -269,6 +271,21 @@ def n_threads(n_jobs: int) -> int:
     return int(n_jobs)
 
 
+def center(mean: float, scale: float, users: np.ndarray, items: np.ndarray, user_rated: np.ndarray, item_rated: np.ndarray) -> Solution:
+    """A Solution in stars from vectors [factors, bias] (n, k + 1) of ratings that were shifted by `mean` and divided by `scale`.
+
+    Factors and biases are centered over the rated rows without changing any prediction: what the average user thinks of an item
+    belongs to the item's bias. So leaving an unknown user out is the same as putting an average one in.
+    """
+    users, items = (np.asarray(x, dtype=np.float64) for x in (users, items))
+    p0, q0 = users[user_rated, :-1].mean(0), items[item_rated, :-1].mean(0)
+    user_bias = users[:, -1] + (users[:, :-1] - p0) @ q0
+    item_bias = items[:, -1] + items[:, :-1] @ p0
+    b0, c0 = user_bias[user_rated].mean(), item_bias[item_rated].mean()
+    root = scale ** 0.5
+    return Solution(mean + scale * (b0 + c0), scale * (user_bias - b0), scale * (item_bias - c0), root * (users[:, :-1] - p0), root * (items[:, :-1] - q0))
+
+
 @contextmanager
 def local_state(seed: int | None = None, n_jobs: int | None = None):
     "Inside: torch uses `n_jobs` threads (-1: all cores) and starts from `seed`. Afterwards both are as they were."
@@ -282,6 +299,13 @@ def local_state(seed: int | None = None, n_jobs: int | None = None):
             yield
     finally:
         torch.set_num_threads(threads)
+
+# %% ../nbs/05_model.ipynb #6d7c6d79
+def check_memory(n_bytes: float, what: str) -> None:
+    "Raises SettingError if `what` needs more memory, `n_bytes`, than this machine has available."
+    available = psutil.virtual_memory().available
+    if n_bytes > available:
+        raise SettingError(f"{what} needs about {n_bytes / 1e9:.1f} GB of memory, and {available / 1e9:.1f} GB are available; use fewer factors or ratings")
 
 # %% ../nbs/05_model.ipynb #8281a7b1
 class RatingEstimator(Fitted, BaseEstimator):

@@ -15,6 +15,8 @@ import mfrec
 SOLVERS = {
     "bias": mfrec.BiasModel(),
     "adam": mfrec.AdamMF(n_factors=4, n_epochs=5),
+    "als": mfrec.ALSMF(n_factors=6, n_sweeps=6, n_taste=8),
+    "als ridge": mfrec.ALSMF(n_factors=6, reg=8.0, n_sweeps=6),
 }
 
 

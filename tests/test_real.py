@@ -40,3 +40,19 @@ def test_a_time_split_and_a_scale_of_ten():
     frame = mfrec.BiasModel().fit(train).predict_frame(test)
     assert frame.prediction.between(0, 10).all() and set(frame.level) == {"full", "bias", "mean"}
     assert np.isfinite(frame.prediction).all()
+
+
+@pytest.mark.parametrize("name, target", [
+    ("ml-1m", 0.827), ("ml-100k", 0.885), ("ml-latest-small", 0.811), ("movietweetings", 1.524), ("goodbooks-10k", 0.815)])
+def test_als_on_the_standard_mask(name, target):
+    train, test = mfrec.split_mask(real(name))
+    model = mfrec.ALSMF().fit(train)
+    assert -model.score(test) <= target
+    error = (test.iloc[:, 2] - model.predict_frame(test, clip=False).prediction).abs()
+    inside = (error <= 1.2816 * model.predict_frame(test)["std"]).mean()
+    assert 0.77 < inside < (0.83 if name != "movietweetings" else 0.87)      # tweets of 0 to 10: most users use few values
+
+
+def test_quick_als_on_ml_1m():
+    train, test = mfrec.split_mask(real("ml-1m"))
+    assert -mfrec.ALSMF.quick().fit(train).score(test) <= 0.850

@@ -1,0 +1,85 @@
+"Alternating least squares: what it minimizes, what it learns, what it does at the edges."
+import numpy as np
+import pandas as pd
+import pytest
+
+import mfrec
+from mfrec.als import EXPLAINED, choose_factors
+from mfrec.encoding import Interactions
+
+
+@pytest.fixture(scope="module")
+def ratings():
+    return mfrec.sample_ratings(20_000, seed=7)
+
+
+def test_a_fixed_ridge_never_raises_the_objective_and_ends_exact_for_the_users(ratings):
+    als = mfrec.ALSMF(n_factors=6, reg=9.0, n_sweeps=25).fit(ratings)
+    assert (als.history_.objective.diff()[1:] <= 1e-6 * als.history_.objective[1:]).all()
+
+    # The gradient of a user's objective, in the standardized units that the ridge is in, vanishes at the user's vector.
+    mean, scale = ratings.rating.mean(), ratings.rating.std(ddof=0)
+    residual = (ratings.rating - als.predict(ratings, clip=False)) / scale
+    item = als.model_.item
+    q = item.factors[item.ids.transform(ratings.movieId)] / np.sqrt(scale)
+    pull = pd.DataFrame(residual.to_numpy()[:, None] * q).groupby(ratings.userId.to_numpy()).sum()
+    p = als.model_.user.factors / np.sqrt(scale)
+    shift = np.linalg.lstsq(np.ones((len(p), 1)), pull.to_numpy() / 9.0 - p, rcond=None)[0]       # factors are stored centered
+    assert np.abs(pull.to_numpy() / 9.0 - p - shift).max() < 1e-3
+
+
+def test_objective_is_the_one_that_is_documented(ratings):
+    als = mfrec.ALSMF(n_factors=4, reg=6.0, n_sweeps=200).fit(ratings)
+    residual = (ratings.rating - als.predict(ratings, clip=False)) / ratings.rating.std(ddof=0)
+    assert (residual ** 2).sum() < als.history_.objective.iloc[-1] < (residual ** 2).sum() + 6.0 * len(ratings)
+    penalty = als.history_.objective.iloc[-1] - (residual ** 2).sum()
+    assert penalty > 6.0 * (als.model_.user.factors ** 2).sum() / ratings.rating.std(ddof=0)      # centering can only shrink factors
+
+
+def test_learned_noise_is_what_is_left_of_the_ratings(ratings):
+    als = mfrec.ALSMF().fit(ratings)
+    left = float(np.std(ratings.rating - als.predict(ratings, clip=False)))
+    assert left < als.history_.noise.iloc[-1] < 1.1 * ratings.rating.std()
+
+
+def test_intervals_cover_what_they_say(ratings):
+    train, test = mfrec.split_random(ratings, 0.2)
+    frame = mfrec.ALSMF().fit(train).predict_frame(test, clip=False)
+    inside = ((test.rating - frame.prediction).abs() <= 1.2816 * frame["std"]).mean()
+    assert 0.75 < inside < 0.85
+
+
+def test_more_sweeps_do_no_harm_on_few_ratings():
+    train, test = mfrec.split_random(mfrec.sample_ratings(20_000, seed=8).head(5_000), 0.2)
+    few, many = (-mfrec.ALSMF(n_sweeps=n).fit(train).score(test) for n in (8, 60))
+    assert many < few + 0.005
+
+
+@pytest.mark.parametrize("low, high", [(-10, 10), (1, 100), (0, 1)])
+def test_any_scale_gives_the_same_predictions(ratings, low, high):
+    other = ratings.assign(rating=low + (ratings.rating - 0.5) / 4.5 * (high - low))
+    expected = mfrec.ALSMF(n_factors=6, n_sweeps=5).fit(ratings).predict(ratings, clip=False)
+    found = mfrec.ALSMF(n_factors=6, n_sweeps=5).fit(other).predict(other, clip=False)
+    assert np.allclose(0.5 + (found - low) / (high - low) * 4.5, expected, atol=2e-3)
+
+
+def test_rule_for_the_number_of_factors():
+    thin = Interactions(np.zeros(50, np.int32), np.arange(50, dtype=np.int32), np.ones(50, np.float32), 1, 50)
+    thick = Interactions(np.repeat(np.arange(120), 120).astype(np.int32), np.tile(np.arange(120), 120).astype(np.int32), np.ones(14400, np.float32), 120, 120)
+    assert choose_factors(thin) == 14 and choose_factors(thick) == 22 and 0 < EXPLAINED < 1
+
+
+def test_more_factors_than_rows_of_either_side():
+    frame = pd.DataFrame({"userId": [1, 1, 2, 3], "movieId": [1, 2, 2, 1], "rating": [1.0, 5.0, 4.0, 2.0]})
+    for reg in (None, 5.0):
+        assert np.isfinite(mfrec.ALSMF(n_factors=130, reg=reg).fit(frame).predict(frame)).all()
+
+
+@pytest.mark.parametrize("settings, message", [
+    ({"n_factors": 0}, "n_factors=0"), ({"n_factors": 2.5}, "n_factors=2.5"), ({"reg": 0.0}, "reg=0.0"), ({"reg": float("nan")}, "reg=nan"),
+    ({"n_sweeps": 0}, "n_sweeps=0"), ({"n_taste": -1}, "n_taste=-1"), ({"n_jobs": 0}, "n_jobs=0"), ({"device": "abacus"}, "abacus"),
+    ({"n_factors": 10**7}, "GB of memory"),
+])
+def test_bad_settings_are_refused(ratings, settings, message):
+    with pytest.raises(mfrec.SettingError, match=message):
+        mfrec.ALSMF(**settings).fit(ratings)
