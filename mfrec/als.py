@@ -6,7 +6,7 @@
 __all__ = ['EXPLAINED', 'BIAS_RIDGE', 'PRIOR_ROWS', 'PATIENCE', 'MIN_GAIN', 'Features', 'Part', 'standardized_features',
            'choose_factors', 'ridge_prior', 'start_parts', 'half_sweep', 'penalty', 'learned_noise', 'regress',
            'learned_prior', 'Sweeps', 'run_sweeps', 'score_pairs', 'SpreadPosterior', 'spread_in_stars', 'ALSMF',
-           'standard_scale', 'watched_tensors', 'in_stars']
+           'watched_tensors', 'in_stars']
 
 # %% ../nbs/08_als.ipynb #2fe43115
 import time
@@ -22,7 +22,7 @@ from .data import SettingError, progress_bar
 from .encoding import Interactions
 from .model import FactorModel, Posterior, RatingEstimator, Solution, center, check_memory
 from .normal_equations import Known, Prior, RowGroups, Solved, gather_table, group_rows, solve_rows, spread_table, worker_pool
-from .training import pick_device
+from .training import pick_device, standard_units
 
 # %% ../nbs/08_als.ipynb #4bdd0010
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def start_parts(data: Interactions, ratings: Tensor, n_factors: int, prior: Prio
     """Both sides before the first sweep, users at zero, items at a first guess: damped mean ratings as biases, and factors from the
     leading features, else random."""
     device, k = ratings.device, n_factors
-    u, i = (torch.as_tensor(x, device=device).long() for x in (data.users, data.items))
+    u, i = (torch.as_tensor(x, device=device) for x in (data.users, data.items))
     parts = []
     for rows, columns, n, m, side in ((u, i, data.n_users, data.n_items, 0), (i, u, data.n_items, data.n_users, 1)):
         groups = group_rows(rows, columns, ratings, n, m, k, keep_source=keep_source)
@@ -237,7 +237,7 @@ class ALSMF(RatingEstimator):
     """
     solver = "als"
 
-    def __init__(self, n_factors: int | None = None, reg: float | None = None, n_sweeps: int = 16, n_taste: int = 64, seed: int = 0,
+    def __init__(self, n_factors: int | None = None, reg: float | None = None, n_sweeps: int = 12, n_taste: int = 64, seed: int = 0,
                  n_jobs: int = -1, device: str = "auto", user_col: str | None = None, item_col: str | None = None,
                  rating_col: str | None = None):
         self.n_factors, self.reg, self.n_sweeps, self.n_taste = n_factors, reg, n_sweeps, n_taste
@@ -262,8 +262,8 @@ class ALSMF(RatingEstimator):
         n_taste = self.n_taste if learn else 0
         rows = data.n_users + data.n_items
         check_memory(60 * len(data) + 4 * rows * (10 * (k + 1) + 3 * n_taste), f"ALSMF with {k} factors on {len(data):,} ratings")
-        mean, scale = standard_scale(data)
-        ratings = torch.as_tensor((data.ratings - mean) / scale).to(device)
+        mean, scale = standard_units(data.ratings)
+        ratings = torch.as_tensor((data.ratings - np.float32(mean)) / np.float32(scale)).to(device)
         watched = None if validation is None else watched_tensors(validation, mean, scale, device)
         with worker_pool(self.n_jobs, device) as pool:  # one torch thread outside the pool: no sum depends on n_jobs
             taste = taste_features(data, n_taste, self.seed) if n_taste else None
@@ -271,12 +271,6 @@ class ALSMF(RatingEstimator):
             return in_stars(run_sweeps(users, items, self.n_sweeps, learn, pool, watched), mean, scale, learn)
 
 # %% ../nbs/08_als.ipynb #8ca4f030
-def standard_scale(data: Interactions) -> tuple[np.float32, np.float32]:
-    "Mean and standard deviation of the ratings, 1 if they are all equal."
-    ratings = data.ratings
-    return np.float32(ratings.mean(dtype=np.float64)), np.float32(ratings.std(dtype=np.float64) or 1.0)
-
-
 def watched_tensors(data: Interactions, mean: float, scale: float, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     "Validation rows as the sweeps want them."
     return tuple(torch.as_tensor(x, device=device) for x in (data.users.astype(np.int64), data.items.astype(np.int64),

@@ -267,7 +267,7 @@ def solve_rows(groups: RowGroups, known: Known, draws: Tensor | None = None, cov
     """Solve the normal equations of every row, buckets side by side in `pool`.
 
     `draws` (n, d), standard normal: vectors are samples of the rows' conditional posteriors, means and squared errors come with them.
-    `covariance=True`: also variances and covariances, at about the price of a second factorization. Rows without ratings get their prior.
+    `covariance=True` (without draws): also variances and covariances, at about the price of a second factorization. Rows without ratings get their prior.
     Raises TrainingError where a system is not positive definite.
     """
     n, d = groups.n_rows, known.prior.size
@@ -277,6 +277,12 @@ def solve_rows(groups: RowGroups, known: Known, draws: Tensor | None = None, cov
 
     def solve_bucket(bucket: Bucket) -> tuple[float, Tensor | None]:
         gram, lower = bucket_system(bucket, known, groups.budget)
+        if covariance:
+            inverse = torch.linalg.solve_triangular(lower[:, :-1, :-1], torch.eye(d).to(lower), upper=False)     # L⁻¹; A⁻¹ = L⁻ᵀ L⁻¹
+            vectors[bucket.rows] = (inverse.mT @ lower[:, -1, :-1, None])[..., 0]
+            variances[bucket.rows] = inverse.square().sum(1)
+            covariances[bucket.rows] = inverse[:, -1, :-1] * inverse[:, -1, -1:]
+            return row_objective(lower), inverse.reshape(-1, d).T @ inverse.reshape(-1, d)
         if draws is None:
             vectors[bucket.rows] = back_substitute(lower)
         else:
@@ -284,12 +290,7 @@ def solve_rows(groups: RowGroups, known: Known, draws: Tensor | None = None, cov
             vectors[bucket.rows], means[bucket.rows] = drawn, back_substitute(lower)
             left = torch.cat([-drawn, drawn.new_ones(len(drawn), 1)], 1)
             errors[bucket.rows] = ((left[:, None] @ gram)[:, 0] * left).sum(1).clamp_(min=0)
-        if not covariance:
-            return row_objective(lower), None
-        inverse = torch.linalg.solve_triangular(lower[:, :-1, :-1], torch.eye(d).to(lower), upper=False)
-        variances[bucket.rows] = inverse.square().sum(1)
-        covariances[bucket.rows] = inverse[:, -1, :-1] * inverse[:, -1, -1:]
-        return row_objective(lower), inverse.reshape(-1, d).T @ inverse.reshape(-1, d)
+        return row_objective(lower), None
 
     done = list(map(solve_bucket, groups.buckets) if pool is None else pool.map(solve_bucket, groups.buckets))
     total = sum(part[1] for part in done) if covariance else None

@@ -150,7 +150,8 @@ def start_from_biases(module: MatrixFactorization, data: Interactions) -> Matrix
 
 def standard_units(ratings: np.ndarray) -> tuple[float, float]:
     "Mean and standard deviation of the ratings; 1 for the latter where all ratings are equal."
-    center, unit = float(ratings.mean(dtype=np.float64)), float(ratings.std(dtype=np.float64))
+    center = float(ratings.mean(dtype=np.float64))
+    unit = float(np.sqrt(np.square(ratings - np.float32(center)).mean(dtype=np.float64)))
     return center, unit if unit > 1e-6 * max(abs(center), 1) else 1.0
 
 
