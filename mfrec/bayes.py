@@ -6,10 +6,10 @@
 __all__ = ['TIGHT', 'N_DRAWS', 'START_SWEEPS', 'START_TASTE', 'RELAX', 'MOST_LEVELS', 'HyperPriors', 'default_priors', 'Features',
            'draw_wishart', 'Hyper', 'draw_hyper', 'draw_noise', 'Drawn', 'draw_rows', 'Draw', 'Sampler', 'tiny_sampler',
            'draw_from_prior', 'draw_joint', 'pair_values', 'probes', 'geweke_scores', 'Codes', 'start_thresholds',
-           'cell_limits', 'draw_latent', 'fit_thresholds', 'level_probabilities', 'ProbitSampler', 'best_pair',
-           'PairMean', 'SampledPosterior', 'Summary', 'new_row', 'in_stars', 'run_chain', 'Watch', 'choose_factors',
-           'rating_levels', 'start_chain', 'BayesianMF', 'plot_chain', 'predict_levels', 'pit_values', 'coverage',
-           'coverage_table', 'plot_calibration']
+           'cell_limits', 'draw_latent', 'tail_deviate', 'fit_thresholds', 'level_probabilities', 'ProbitSampler',
+           'best_pair', 'PairMean', 'SampledPosterior', 'Summary', 'new_row', 'in_stars', 'run_chain', 'Watch',
+           'choose_sizes', 'rating_levels', 'start_chain', 'BayesianMF', 'plot_chain', 'predict_levels', 'pit_values',
+           'coverage', 'coverage_table', 'plot_calibration']
 
 # %% ../nbs/09_bayes.ipynb #bfadecca
 import time
@@ -28,7 +28,7 @@ from .als import Part, ridge_prior, run_sweeps, start_parts
 from .content import Taste, taste_features
 from .data import SettingError, TrainingError, find_columns, progress_bar
 from .encoding import Interactions
-from .model import (FactorModel, Fitted, Posterior, RatingEstimator, Solution, center, check_memory, fitted_method, fitted_model,
+from .model import (FactorModel, Fitted, Posterior, RatingEstimator, Solution, center, check_memory, fitted_method, fitted_model, local_state,
                          predict_frame, predict_positions)
 from .normal_equations import Bucket, Known, Prior, RowGroups, bucket_system, gather_table, group_rows, predict_rows, worker_pool
 from .training import pick_device, standard_units
@@ -227,6 +227,10 @@ class Sampler:
         "For a sampler whose unit may change with a sweep."
         return rows
 
+    def noise_sd(self) -> float:
+        "Global standard deviation of the noise, in units of the ratings."
+        return self.alpha ** -0.5
+
 # %% ../nbs/09_bayes.ipynb #711a2420
 TIGHT = HyperPriors(factor_variance=0.3, bias_variance=0.3, extra_dof=12.0, mean_weight=4.0, ridge_shape=6.0, ridge_rate=3.0, noise_dof=10.0,
                     noise_shape=8.0, noise_rate=8.0)
@@ -286,12 +290,13 @@ def geweke_scores(n_rounds: int = 200, n_sweeps: int = 5, relax: float = 0.0, be
     """
     rng = np.random.default_rng(seed)
     (sampler, users, items), change = tiny_sampler(relax=relax, beta_term=beta_term, seed=seed), []
-    for _ in range(n_rounds):
-        draw_joint(sampler, users, items, rng)
-        before = pd.Series(probes(sampler))
-        for _ in range(n_sweeps):
-            sampler.sweep()
-        change.append(pd.Series(probes(sampler)) - before)
+    with local_state(n_jobs=1):
+        for _ in range(n_rounds):
+            draw_joint(sampler, users, items, rng)
+            before = probes(sampler)
+            for _ in range(n_sweeps):
+                sampler.sweep()
+            change.append({name: value - before[name] for name, value in probes(sampler).items()})
     change = pd.DataFrame(change)
     return change.mean() / (change.std() / np.sqrt(n_rounds))
 
@@ -324,8 +329,18 @@ def draw_latent(codes: Tensor, center: Tensor, root: Tensor, uniform: Tensor, th
     "Latent ratings: N(center, 1 / root²) cut to the cell of each rating's level, by inverting the distribution function at `uniform`."
     low, high = cell_limits(codes, center, thresholds, root)
     below, above = torch.erf(low * 2 ** -0.5), torch.erf(high * 2 ** -0.5)
-    deviate = 2 ** 0.5 * torch.erfinv(torch.lerp(below, above, uniform).clamp_(-0.9999998, 0.9999998))
+    deviate = 2 ** 0.5 * torch.erfinv(torch.lerp(below, above, uniform))
+    tail = (torch.minimum(low.abs(), high.abs()) > 3.5) & (low * high > 0)
+    if bool(tail.any()):
+        deviate[tail] = tail_deviate(low[tail], high[tail], uniform[tail])
     return center + torch.minimum(torch.maximum(deviate, low), high) / root
+
+
+def tail_deviate(low: Tensor, high: Tensor, uniform: Tensor) -> Tensor:
+    "Standard normal deviates cut to [low, high] far from 0, where erf is too close to 1: mirrored to the left tail if need be."
+    sign = torch.where(low > 0, -1.0, 1.0)
+    chance = torch.lerp(*(torch.special.ndtr(sign * x) for x in (low, high)), uniform)
+    return sign * torch.special.ndtri(chance)
 
 # %% ../nbs/09_bayes.ipynb #a0c27dbd
 def fit_thresholds(codes: Tensor, center: Tensor, root: Tensor, thresholds: Tensor) -> Tensor:
@@ -383,6 +398,10 @@ class ProbitSampler(Sampler):
         self.by_item = self.by_item.with_values(self.values)
         scale = self.like.new_tensor([unit ** 0.5] * (self.d - 1) + [unit])
         return tuple(r * scale for r in rows)
+
+    def noise_sd(self) -> float:
+        "Standard deviation of the latent noise as a share of the distance from the first to the last threshold."
+        return 1 / float(self.thresholds[-1] - self.thresholds[0])
 
 # %% ../nbs/09_bayes.ipynb #ca5ce17f
 def best_pair(left: Tensor, right: Tensor, rank: int) -> tuple[Tensor, Tensor]:
@@ -543,7 +562,7 @@ def run_chain(sampler: Sampler, burn_in: int, n_samples: int, watch: Callable | 
                 raise TrainingError(f"sweep {number}: factors are not finite; look for ratings that are huge")
             if number > burn_in:
                 summary.add(draw, sampler)
-            row = {"sweep": number, "noise": sampler.alpha ** -0.5, "user_ridge": sampler.ridges[0], "item_ridge": sampler.ridges[1]}
+            row = {"sweep": number, "noise": sampler.noise_sd(), "user_ridge": sampler.ridges[0], "item_ridge": sampler.ridges[1]}
             history.append(row | (watch(draw, number > burn_in) if watch else {}) | {"seconds": time.perf_counter() - start})
     return summary, pd.DataFrame(history).set_index("sweep")
 
@@ -573,9 +592,9 @@ RELAX = -0.8  # how far rows lean over, see draw_rows
 MOST_LEVELS = 20  # likelihood="auto": more distinct ratings than this are taken as numbers
 
 
-def choose_factors(data: Interactions) -> int:
-    "30 factors where both sides average 100 ratings a row, else 22."
-    return 30 if len(data) >= 100 * max(data.n_users, data.n_items) else 22
+def choose_sizes(data: Interactions) -> tuple[int, int]:
+    "Factors and taste features: 30 and 256 where both sides average 100 ratings a row, else 14 and 128."
+    return (30, 256) if len(data) >= 100 * max(data.n_users, data.n_items) else (14, 128)
 
 
 def rating_levels(ratings: np.ndarray, likelihood: str) -> np.ndarray:
@@ -607,14 +626,14 @@ def start_chain(data: Interactions, taste: Taste | None, n_factors: int, levels:
 class BayesianMF(RatingEstimator):
     """Bayesian matrix factorization by Gibbs sampling, with taste features as side information.
 
-    `n_factors`: None for 30 where users and items average 100 ratings, else 22; `n_samples`: sweeps averaged, after `burn_in` others;
-    `likelihood`: 'gaussian', 'probit' (ratings are levels), or 'auto' for a probit on 3 to 20 distinct ratings; `n_taste`: taste
-    features, 0 for none; `seed`; `n_jobs`: threads, -1 for all cores (results do not depend on it); `device`: 'auto', 'cpu' or 'cuda'.
+    `n_factors`, `n_taste` (0: no taste features): None for 30 and 256 where users and items average 100 ratings, else 14 and 128;
+    `n_samples`: sweeps averaged, after `burn_in` others; `likelihood`: 'gaussian', 'probit' (ratings are levels), or 'auto' for a probit
+    on 3 to 20 distinct ratings; `seed`; `n_jobs`: threads, -1 for all cores (results do not depend on it); `device`: 'auto', 'cpu', 'cuda'.
     Predictions are posterior means, and `predict_frame` has a column `std`. Salakhutdinov & Mnih 2008; Simm et al. 2015 (features).
     """
     solver = "bayes"
 
-    def __init__(self, n_factors: int | None = None, n_samples: int = 50, burn_in: int = 6, likelihood: str = "auto", n_taste: int = 256,
+    def __init__(self, n_factors: int | None = None, n_samples: int = 50, burn_in: int = 6, likelihood: str = "auto", n_taste: int | None = None,
                  seed: int = 0, n_jobs: int = -1, device: str = "auto", user_col: str | None = None, item_col: str | None = None,
                  rating_col: str | None = None):
         self.n_factors, self.n_samples, self.burn_in, self.likelihood, self.n_taste = n_factors, n_samples, burn_in, likelihood, n_taste
@@ -630,15 +649,17 @@ class BayesianMF(RatingEstimator):
             raise SettingError(f"likelihood={self.likelihood!r}; it must be 'auto', 'gaussian' or 'probit'")
 
     def _solve(self, data: Interactions, validation: Interactions | None) -> Solution:
-        device, k, levels = pick_device(self.device), self.n_factors or choose_factors(data), rating_levels(data.ratings, self.likelihood)
+        device, (k, n_taste), levels = pick_device(self.device), choose_sizes(data), rating_levels(data.ratings, self.likelihood)
+        k, n_taste = self.n_factors or k, n_taste if self.n_taste is None else self.n_taste
         rows = data.n_users + data.n_items
-        check_memory(90 * len(data) + 4 * rows * ((k + 1) * (N_DRAWS + 40) + 4 * self.n_taste), f"BayesianMF with {k} factors on {len(data):,} ratings")
-        taste = taste_features(data, self.n_taste, self.seed) if self.n_taste else None
+        check_memory(90 * len(data) + 4 * rows * ((k + 1) * (N_DRAWS + 40) + 4 * n_taste), f"BayesianMF with {k} factors on {len(data):,} ratings")
+        taste = taste_features(data, n_taste, self.seed) if n_taste else None
         mean, unit = standard_units(data.ratings)
         watch = None if validation is None else Watch(validation, mean, unit, levels, device)
         with worker_pool(self.n_jobs, device) as pool:
             sampler = start_chain(data, taste, k, levels, self.seed, device, pool)
             summary, history = run_chain(sampler, self.burn_in, self.n_samples, watch)
+        history["noise"] *= (levels[-2:].sum() - levels[:2].sum()) / 2 if len(levels) else unit     # in stars
         return replace(in_stars(summary, data, mean, unit, levels), history=history)
 
 # %% ../nbs/09_bayes.ipynb #c15838bc

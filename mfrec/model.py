@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['LEVELS', 'BLOCK', 'MatrixFactorization', 'Side', 'Fitted', 'fitted_model', 'fitted_method', 'Posterior',
            'FactorModel', 'predict_positions', 'predict_frame', 'predict', 'evaluate', 'score', 'sample_predictions',
-           'Solution', 'n_threads', 'center', 'local_state', 'check_memory', 'RatingEstimator', 'BiasModel',
-           'damped_biases']
+           'Solution', 'n_threads', 'center', 'local_state', 'check_memory', 'RatingEstimator', 'BiasModel']
 
 # %% ../nbs/05_model.ipynb #fb7cb5bd
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from torch import Tensor, nn
 
+from .content import damped_biases
 from .data import Columns, DataError, MfrecWarning, SettingError, check_ratings, find_columns, titles_of
 from .encoding import IdEncoder, Interactions
 from .metrics import bootstrap_interval, mae, rmse
@@ -375,21 +375,3 @@ class BiasModel(RatingEstimator):
     def _solve(self, data: Interactions, validation: Interactions | None) -> Solution:
         mean, user, item = damped_biases(data, self.damping_user, self.damping_item, self.max_sweeps)
         return Solution(mean, user, item, np.zeros((data.n_users, 0)), np.zeros((data.n_items, 0)))
-
-
-def damped_biases(data: Interactions, damping_user: float, damping_item: float, max_sweeps: int = 50,
-                  tolerance: float = 1e-5) -> tuple[float, np.ndarray, np.ndarray]:
-    "Mean, user biases and item biases (float64) that minimise the squared error plus damping times their squares."
-    deviation = data.ratings.astype(np.float64)
-    mean = deviation.mean()
-    deviation -= mean
-    user, item = np.zeros(data.n_users), np.zeros(data.n_items)
-    user_weight = 1 / np.maximum(data.user_counts() + damping_user, 1e-12)
-    item_weight = 1 / np.maximum(data.item_counts() + damping_item, 1e-12)
-    for _ in range(max_sweeps):
-        before = item
-        item = np.bincount(data.items, deviation - user[data.users], data.n_items) * item_weight
-        user = np.bincount(data.users, deviation - item[data.items], data.n_users) * user_weight
-        if np.abs(item - before).max() < tolerance * max(deviation.std(), 1e-12):
-            break
-    return mean, user, item

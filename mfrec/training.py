@@ -15,9 +15,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from .content import damped_biases
 from .data import SettingError, TrainingError, progress_bar
 from .encoding import Interactions
-from .model import MatrixFactorization, RatingEstimator, Solution, damped_biases
+from .model import MatrixFactorization, RatingEstimator, Solution
 
 # %% ../nbs/06_training.ipynb #6cca2df1
 def pick_device(device: str = "auto") -> torch.device:
