@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['EXPLAINED', 'BIAS_RIDGE', 'PRIOR_ROWS', 'PATIENCE', 'MIN_GAIN', 'Features', 'Part', 'standardized_features',
-           'choose_factors', 'ridge_prior', 'start_parts', 'half_sweep', 'penalty', 'learned_noise', 'regress',
-           'learned_prior', 'Sweeps', 'run_sweeps', 'score_pairs', 'SpreadPosterior', 'spread_in_stars', 'ALSMF',
-           'watched_tensors', 'in_stars']
+           'choose_factors', 'ridge_prior', 'side_features', 'start_parts', 'half_sweep', 'penalty', 'learned_noise',
+           'regress', 'learned_prior', 'Sweeps', 'run_sweeps', 'score_pairs', 'SpreadPosterior', 'spread_in_stars',
+           'ALSMF', 'watched_tensors', 'in_stars']
 
 # %% ../nbs/08_als.ipynb #2fe43115
 import time
@@ -17,10 +17,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from .content import Taste, taste_features
+from .content import taste_features
 from .data import SettingError, progress_bar
 from .encoding import Interactions
-from .model import FactorModel, Posterior, RatingEstimator, Solution, center, check_memory
+from .model import Content, FactorModel, Posterior, RatingEstimator, Solution, center, check_memory
 from .normal_equations import Known, Prior, RowGroups, Solved, gather_table, group_rows, solve_rows, spread_table, worker_pool
 from .training import pick_device, standard_units
 
@@ -72,7 +72,15 @@ def ridge_prior(n_factors: int, reg: float | None, like: Tensor) -> Prior:
     return Prior(torch.diag(diagonal), torch.zeros_like(diagonal))
 
 
-def start_parts(data: Interactions, ratings: Tensor, n_factors: int, prior: Prior, taste: Taste | None, seed: int,
+def side_features(data: Interactions, n_taste: int, content: Content, seed: int) -> tuple[np.ndarray | None, np.ndarray | None]:
+    "Features of users and of items (n, f): taste first, then what `fit` was given; None for a side without any."
+    taste = taste_features(data, n_taste, seed) if n_taste else (None, None)
+    given = (None if side is None else side.centered(counts > 0) for side, counts in zip(content, (data.user_counts(), data.item_counts())))
+    both = ([block for block in blocks if block is not None] for blocks in zip(taste, given))
+    return tuple(np.hstack(blocks) if blocks else None for blocks in both)
+
+
+def start_parts(data: Interactions, ratings: Tensor, n_factors: int, prior: Prior, features: tuple[np.ndarray | None, np.ndarray | None], seed: int,
                 keep_source: bool = False) -> tuple[Part, Part]:
     """Both sides before the first sweep, users at zero, items at a first guess: damped mean ratings as biases, and factors from the
     leading features, else random."""
@@ -81,7 +89,7 @@ def start_parts(data: Interactions, ratings: Tensor, n_factors: int, prior: Prio
     parts = []
     for rows, columns, n, m, side in ((u, i, data.n_users, data.n_items, 0), (i, u, data.n_items, data.n_users, 1)):
         groups = group_rows(rows, columns, ratings, n, m, k, keep_source=keep_source)
-        values = None if taste is None else torch.as_tensor(taste[side]).to(ratings)
+        values = None if features[side] is None else torch.as_tensor(features[side]).to(ratings)
         rated = groups.counts > 0
         parts.append(Part(groups, prior, ratings.new_zeros(n, k + 1), rated, standardized_features(values, rated)))
     items = parts[1]
@@ -257,7 +265,7 @@ class ALSMF(RatingEstimator):
         if self.reg is not None and not 0 < self.reg < np.inf:
             raise SettingError(f"reg={self.reg}; it must be more than 0, or None to learn it")
 
-    def _solve(self, data: Interactions, validation: Interactions | None) -> Solution:
+    def _solve(self, data: Interactions, validation: Interactions | None, content: Content) -> Solution:
         device, k, learn = pick_device(self.device), self.n_factors or choose_factors(data), self.reg is None
         n_taste = self.n_taste if learn else 0
         rows = data.n_users + data.n_items
@@ -266,8 +274,8 @@ class ALSMF(RatingEstimator):
         ratings = torch.as_tensor((data.ratings - np.float32(mean)) / np.float32(scale)).to(device)
         watched = None if validation is None else watched_tensors(validation, mean, scale, device)
         with worker_pool(self.n_jobs, device) as pool:  # one torch thread outside the pool: no sum depends on n_jobs
-            taste = taste_features(data, n_taste, self.seed) if n_taste else None
-            users, items = start_parts(data, ratings, k, ridge_prior(k, self.reg, ratings), taste, self.seed)
+            features = side_features(data, n_taste, content if learn else Content(), self.seed)
+            users, items = start_parts(data, ratings, k, ridge_prior(k, self.reg, ratings), features, self.seed)
             return in_stars(run_sweeps(users, items, self.n_sweeps, learn, pool, watched), mean, scale, learn)
 
 # %% ../nbs/08_als.ipynb #8ca4f030

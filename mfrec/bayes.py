@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['TIGHT', 'N_DRAWS', 'START_SWEEPS', 'START_TASTE', 'RELAX', 'MOST_LEVELS', 'HyperPriors', 'default_priors', 'Features',
-           'draw_wishart', 'Hyper', 'draw_hyper', 'draw_noise', 'Drawn', 'draw_rows', 'Draw', 'Sampler', 'tiny_sampler',
-           'draw_from_prior', 'draw_joint', 'pair_values', 'probes', 'geweke_scores', 'Codes', 'start_thresholds',
-           'cell_limits', 'draw_latent', 'tail_deviate', 'fit_thresholds', 'level_probabilities', 'ProbitSampler',
-           'best_pair', 'PairMean', 'SampledPosterior', 'Summary', 'new_row', 'in_stars', 'run_chain', 'Watch',
-           'choose_sizes', 'rating_levels', 'start_chain', 'BayesianMF', 'plot_chain', 'predict_levels', 'pit_values',
-           'coverage', 'coverage_table', 'plot_calibration']
+           'draw_wishart', 'Hyper', 'draw_hyper', 'draw_noise', 'Drawn', 'draw_rows', 'Draw', 'scattered', 'Sampler',
+           'tiny_sampler', 'draw_from_prior', 'draw_joint', 'pair_values', 'probes', 'geweke_scores', 'Codes',
+           'start_thresholds', 'cell_limits', 'draw_latent', 'tail_deviate', 'fit_thresholds', 'level_probabilities',
+           'ProbitSampler', 'best_pair', 'PairMean', 'SampledPosterior', 'Summary', 'new_row', 'in_stars', 'run_chain',
+           'Watch', 'choose_sizes', 'rating_levels', 'feature_blocks', 'start_chain', 'BayesianMF', 'plot_chain',
+           'predict_levels', 'pit_values', 'coverage', 'coverage_table', 'plot_calibration']
 
 # %% ../nbs/09_bayes.ipynb #bfadecca
 import time
@@ -25,10 +25,10 @@ from scipy.special import ndtr
 from torch import Tensor
 
 from .als import Part, ridge_prior, run_sweeps, start_parts
-from .content import Taste, taste_features
+from .content import taste_features
 from .data import SettingError, TrainingError, find_columns, progress_bar
 from .encoding import Interactions
-from .model import (FactorModel, Fitted, Posterior, RatingEstimator, Solution, center, check_memory, fitted_method, fitted_model, local_state,
+from .model import (Content, FactorModel, Fitted, Posterior, RatingEstimator, Solution, center, check_memory, fitted_method, fitted_model, local_state,
                          predict_frame, predict_positions)
 from .normal_equations import Bucket, Known, Prior, RowGroups, bucket_system, gather_table, group_rows, predict_rows, worker_pool
 from .training import pick_device, standard_units
@@ -175,12 +175,19 @@ class Draw:
     noise: Tensor  # precision per user
     thresholds: Tensor | None = None  # of an ordered probit
 
+
+def scattered(part: Part, normal: Tensor) -> Tensor:
+    "A part's vectors (n, d), each moved at random by as much as is not known of it."
+    if part.spread is None:
+        return part.vectors
+    k = part.vectors.shape[1] - 1
+    return part.vectors + torch.cat([part.spread[:-1, :k], part.spread[:-1, 2 * k:]], 1).sqrt() * normal
+
 # %% ../nbs/09_bayes.ipynb #acdf2cca
 class Sampler:
     """A Gibbs chain over one table of ratings; `sweep()` moves it.
 
-    `users` and `items` hold the standardized ratings by row and where the chain starts. `features` also set the precision, float32 or
-    float64. `relax`: see `draw_rows`.
+    `users` and `items` hold the standardized ratings by row and where it starts; `features` also set the precision, float32 or float64.
     """
     def __init__(self, users: Part, items: Part, features: tuple[Features, Features], priors: HyperPriors, noise_precision: float = 2.0,
                  seed: int = 0, pool: ThreadPoolExecutor | None = None, relax: float = 0.0, beta_term: bool = True):
@@ -190,19 +197,11 @@ class Sampler:
         self.generator, self.rng = torch.Generator(self.like.device).manual_seed(seed), np.random.default_rng(seed)
         self.d, self.ridges, self.alpha = users.vectors.shape[1], [1.0, 1.0], noise_precision
         self.noise = self.like.new_full((self.by_user.n_rows,), noise_precision)
-        self.user, self.item = (self.scattered(part) for part in (users, items))
+        self.user, self.item = (scattered(part, self.normal(len(part.vectors))) for part in (users, items))
 
     def normal(self, n: int) -> Tensor:
         "Standard normal numbers (n, d), drawn at once so that they do not depend on buckets or threads."
         return torch.randn(n, self.d, generator=self.generator, dtype=self.like.dtype, device=self.like.device)
-
-    def scattered(self, part: Part) -> Tensor:
-        "The part's vectors, each moved at random by as much as is not known of it."
-        if part.spread is None:
-            return part.vectors
-        k = self.d - 1
-        variance = torch.cat([part.spread[:-1, :k], part.spread[:-1, 2 * k:]], 1)
-        return part.vectors + variance.sqrt() * self.normal(len(variance))
 
     def draw_side(self, side: int, rows: Tensor, groups: RowGroups, table: Tensor, noise: Tensor | float) -> tuple[Hyper, Drawn]:
         "Draw hyper-parameters and rows of the users (side 0) or items (1), given the rows as they are and the other side's table."
@@ -224,8 +223,7 @@ class Sampler:
         return Draw(self.user, self.item, user_mean, items.means, before, (user_hyper, item_hyper), self.noise)
 
     def rescale(self, *rows: Tensor) -> tuple[Tensor, ...]:
-        "For a sampler whose unit may change with a sweep."
-        return rows
+        return rows  # for a sampler whose unit may change with a sweep
 
     def noise_sd(self) -> float:
         "Global standard deviation of the noise, in units of the ratings."
@@ -339,8 +337,8 @@ def draw_latent(codes: Tensor, center: Tensor, root: Tensor, uniform: Tensor, th
 def tail_deviate(low: Tensor, high: Tensor, uniform: Tensor) -> Tensor:
     "Standard normal deviates cut to [low, high] far from 0, where erf is too close to 1: mirrored to the left tail if need be."
     sign = torch.where(low > 0, -1.0, 1.0)
-    chance = torch.lerp(*(torch.special.ndtr(sign * x) for x in (low, high)), uniform)
-    return sign * torch.special.ndtri(chance)
+    chance = torch.lerp(*(torch.erfc(sign * x * -2 ** -0.5) for x in (low, high)), uniform) / 2
+    return sign * torch.special.ndtri(chance.clamp_(min=1e-37))
 
 # %% ../nbs/09_bayes.ipynb #a0c27dbd
 def fit_thresholds(codes: Tensor, center: Tensor, root: Tensor, thresholds: Tensor) -> Tensor:
@@ -447,6 +445,9 @@ class PairMean:
         return [torch.cat([stack[0] * self.count ** -0.5, bias[:, None] / self.count], 1) for stack, bias in zip(self.stacks, self.biases)]
 
 # %% ../nbs/09_bayes.ipynb #81028163
+_ROWS = 1 << 15  # pairs at a time
+
+# %% ../nbs/09_bayes.ipynb #3eeffc47
 @dataclass(frozen=True)
 class SampledPosterior(Posterior):
     """Draws spread over a chain, in stars. Only their differences matter, so constants are left out.
@@ -490,15 +491,12 @@ class SampledPosterior(Posterior):
         blocks = ((users[a:a + _ROWS], items[a:a + _ROWS]) for a in range(0, len(users), _ROWS))
         return np.concatenate([np.zeros(0), *(function(self.probabilities(model, u, i)) for u, i in blocks)])
 
-
-_ROWS = 1 << 15  # pairs at a time
-
 # %% ../nbs/09_bayes.ipynb #75f15794
 N_DRAWS = 16  # draws kept of a chain
 
 
 class Summary:
-    "What is kept of a running chain: the mean pair (from two conditional means a sweep), draws, mean noise and thresholds."
+    "What is kept of a running chain: the mean pair (from two conditional means a sweep), draws, mean noise (standard deviations) and thresholds."
     def __init__(self, n_factors: int, n_samples: int):
         self.rank, self.mean = int(1.5 * n_factors), PairMean(3 * n_factors, 9 * n_factors)
         self.draws, self.every = [], max(n_samples / N_DRAWS, 1.0)
@@ -513,7 +511,7 @@ class Summary:
             self.draws.append([torch.cat([rows, new_row(hyper, sampler.rng)]) for rows, hyper in zip((draw.user, draw.item), draw.hypers)])
         dof = sampler.priors.noise_dof
         unseen = (1 if dof is None else dof / (dof - 2)) / sampler.alpha      # prior mean of a user's noise variance
-        self.noise = self.noise + torch.cat([1 / draw.noise, draw.noise.new_tensor([unseen])])
+        self.noise = self.noise + torch.cat([1 / draw.noise, draw.noise.new_tensor([unseen])]).sqrt()
         self.thresholds = None if draw.thresholds is None else self.thresholds + draw.thresholds
 
 
@@ -530,7 +528,7 @@ def in_stars(summary: Summary, data: Interactions, mean: float, unit: float, lev
     With levels these are replaced: the latent scale is laid on the stars by a regression of expected ratings on latent predictions.
     """
     user, item = summary.mean.result(summary.rank)
-    noise, thresholds = (summary.noise / summary.count).cpu().numpy(), np.zeros(0)
+    noise, thresholds = (summary.noise / summary.count).square().cpu().numpy(), np.zeros(0)
     if len(levels):
         thresholds = (summary.thresholds / summary.count).cpu().numpy()
         some = np.random.default_rng(0).permutation(len(data))[:200_000]
@@ -604,17 +602,28 @@ def rating_levels(ratings: np.ndarray, likelihood: str) -> np.ndarray:
         raise SettingError(f"likelihood='probit', but there are {len(levels)} distinct ratings; it takes 3 to 100. Use 'gaussian' or 'auto'")
     return levels if likelihood == "probit" or 3 <= len(levels) <= MOST_LEVELS else np.zeros(0)
 
+# %% ../nbs/09_bayes.ipynb #bd22e523
+def feature_blocks(data: Interactions, n_taste: int, content: Content, seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    "Taste features of both sides, and what `fit` was given of each, scaled so that a row's squared length is 1 on average; maybe no columns."
+    counts = data.user_counts(), data.item_counts()
+    taste = taste_features(data, n_taste, seed) if n_taste else [np.zeros((len(n), 0), np.float32) for n in counts]
+    given = []
+    for side, n in zip(content, counts):
+        values = np.zeros((len(n), 0), np.float32) if side is None else side.centered(n)
+        given.append(values / max(float(np.square(values).sum(1).mean()) ** 0.5, 1e-6))
+    return list(taste), given
 
-def start_chain(data: Interactions, taste: Taste | None, n_factors: int, levels: np.ndarray, seed: int, device: torch.device,
-                pool: ThreadPoolExecutor | None) -> Sampler:
+
+def start_chain(data: Interactions, n_factors: int, levels: np.ndarray, taste: list[np.ndarray], given: list[np.ndarray], seed: int,
+                device: torch.device, pool: ThreadPoolExecutor | None) -> Sampler:
     "A sampler that starts from a few sweeps of variational ALS."
     mean, unit = standard_units(data.ratings)
     ratings = torch.as_tensor((data.ratings - np.float32(mean)) / np.float32(unit), device=device)
-    leading = None if taste is None else Taste(taste.user[:, :START_TASTE], taste.item[:, :START_TASTE])
+    leading = [np.hstack([t[:, :START_TASTE], g]) for t, g in zip(taste, given)]
     parts = start_parts(data, ratings, n_factors, ridge_prior(n_factors, None, ratings), leading, seed, keep_source=True)
     state = run_sweeps(*parts, START_SWEEPS, learn=True, pool=pool)
     parts = state.users, state.items
-    tables = [ratings.new_zeros(len(part.vectors), 0) if taste is None else torch.as_tensor(taste[side]).to(ratings) for side, part in enumerate(parts)]
+    tables = [torch.as_tensor(np.hstack(blocks), device=device) for blocks in zip(taste, given)]
     features = tuple(Features.rotate(table, part.rated) for table, part in zip(tables, parts))
     common = (*parts, features, default_priors(n_factors), state.noise_precision)
     if not len(levels):
@@ -622,18 +631,18 @@ def start_chain(data: Interactions, taste: Taste | None, n_factors: int, levels:
     codes, users = (torch.as_tensor(x, device=device) for x in (np.searchsorted(levels, data.ratings), data.users))
     return ProbitSampler(*common, Codes(codes, len(levels), users), seed=seed, pool=pool, relax=RELAX)
 
-# %% ../nbs/09_bayes.ipynb #bd22e523
+# %% ../nbs/09_bayes.ipynb #06e67a70
 class BayesianMF(RatingEstimator):
     """Bayesian matrix factorization by Gibbs sampling, with taste features as side information.
 
     `n_factors`, `n_taste` (0: no taste features): None for 30 and 256 where users and items average 100 ratings, else 14 and 128;
     `n_samples`: sweeps averaged, after `burn_in` others; `likelihood`: 'gaussian', 'probit' (ratings are levels), or 'auto' for a probit
     on 3 to 20 distinct ratings; `seed`; `n_jobs`: threads, -1 for all cores (results do not depend on it); `device`: 'auto', 'cpu', 'cuda'.
-    Predictions are posterior means, and `predict_frame` has a column `std`. Salakhutdinov & Mnih 2008; Simm et al. 2015 (features).
+    Features given to `fit` join the taste features. Predictions are posterior means, `predict_frame` adds their `std`. Salakhutdinov & Mnih 2008; Simm et al. 2015 (features).
     """
     solver = "bayes"
 
-    def __init__(self, n_factors: int | None = None, n_samples: int = 50, burn_in: int = 6, likelihood: str = "auto", n_taste: int | None = None,
+    def __init__(self, n_factors: int | None = None, n_samples: int = 64, burn_in: int = 6, likelihood: str = "auto", n_taste: int | None = None,
                  seed: int = 0, n_jobs: int = -1, device: str = "auto", user_col: str | None = None, item_col: str | None = None,
                  rating_col: str | None = None):
         self.n_factors, self.n_samples, self.burn_in, self.likelihood, self.n_taste = n_factors, n_samples, burn_in, likelihood, n_taste
@@ -648,19 +657,18 @@ class BayesianMF(RatingEstimator):
         if self.likelihood not in ("auto", "gaussian", "probit"):
             raise SettingError(f"likelihood={self.likelihood!r}; it must be 'auto', 'gaussian' or 'probit'")
 
-    def _solve(self, data: Interactions, validation: Interactions | None) -> Solution:
+    def _solve(self, data: Interactions, validation: Interactions | None, content: Content) -> Solution:
         device, (k, n_taste), levels = pick_device(self.device), choose_sizes(data), rating_levels(data.ratings, self.likelihood)
         k, n_taste = self.n_factors or k, n_taste if self.n_taste is None else self.n_taste
         rows = data.n_users + data.n_items
         check_memory(90 * len(data) + 4 * rows * ((k + 1) * (N_DRAWS + 40) + 4 * n_taste), f"BayesianMF with {k} factors on {len(data):,} ratings")
-        taste = taste_features(data, n_taste, self.seed) if n_taste else None
         mean, unit = standard_units(data.ratings)
         watch = None if validation is None else Watch(validation, mean, unit, levels, device)
-        with worker_pool(self.n_jobs, device) as pool:
-            sampler = start_chain(data, taste, k, levels, self.seed, device, pool)
+        with worker_pool(self.n_jobs, device) as pool:  # one torch thread outside the pool: no sum depends on n_jobs
+            sampler = start_chain(data, k, levels, *feature_blocks(data, n_taste, content, self.seed), self.seed, device, pool)
             summary, history = run_chain(sampler, self.burn_in, self.n_samples, watch)
-        history["noise"] *= (levels[-2:].sum() - levels[:2].sum()) / 2 if len(levels) else unit     # in stars
-        return replace(in_stars(summary, data, mean, unit, levels), history=history)
+            history["noise"] *= (levels[-2:].sum() - levels[:2].sum()) / 2 if len(levels) else unit  # in stars
+            return replace(in_stars(summary, data, mean, unit, levels), history=history)
 
 # %% ../nbs/09_bayes.ipynb #c15838bc
 def plot_chain(history: pd.DataFrame, ax: plt.Axes | None = None) -> plt.Axes:
@@ -668,7 +676,7 @@ def plot_chain(history: pd.DataFrame, ax: plt.Axes | None = None) -> plt.Axes:
     if "validation_rmse" not in history:
         raise SettingError("this history has no validation_rmse: give fit(ratings, validation=...) rows to watch")
     ax = ax or plt.subplots(figsize=(6, 3.2), layout="constrained")[1]
-    ax.plot(history.index, history["validation_rmse"])
+    ax.plot(history.index, history["validation_rmse"], label="mean so far")
     ax.set(xlabel="sweep", ylabel="validation RMSE, stars", title=f"{history['seconds'].iloc[-1]:.1f} s")
     return ax
 

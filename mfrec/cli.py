@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['app', 'SOLVERS', 'SPLITS', 'DataArg', 'UserCol', 'ItemCol', 'TimeCol', 'RatingCol', 'Solver', 'Factors', 'Seed',
-           'Items', 'Duplicates', 'evaluate', 'fit', 'predict', 'demo', 'download', 'main']
+           'Items', 'Users', 'Duplicates', 'evaluate', 'fit', 'predict', 'demo', 'download', 'main']
 
 # %% ../nbs/16_cli.ipynb #66063ef4
 import json
@@ -20,10 +20,10 @@ import typer
 
 from .als import ALSMF
 from .data import (DataError, MfrecError, MfrecWarning, SettingError, describe_ratings, find_columns, locate,
-                        plot_ratings, read_items, read_ratings, titles_of)
+                        plot_ratings, read_items, read_ratings, read_users, titles_of)
 from .fetch import download as fetch
 from .metrics import rmse
-from .model import BiasModel, RatingEstimator
+from .model import LEVELS, BiasModel, RatingEstimator
 from .persist import load
 from .sample import sample_items, sample_ratings
 from .splitting import check_disjoint, split_cold_items, split_random, split_time, split_users
@@ -42,7 +42,8 @@ RatingCol = Annotated[str | None, typer.Option(help="Column of ratings (default:
 Solver = Annotated[str, typer.Option(help=f"One of: {', '.join(SOLVERS)}.")]
 Factors = Annotated[int | None, typer.Option(help="Factors per user and item (default: the solver's own).")]
 Seed = Annotated[int, typer.Option(help="Random seed of split and solver.")]
-Items = Annotated[Path | None, typer.Option(help="File of items with titles.")]
+Items = Annotated[str | None, typer.Option(help="Items with titles, genres, years: a file, data set name or 'sample'; features for the solver.")]
+Users = Annotated[str | None, typer.Option(help="What is known of users, a file or data set name: features for the solver.")]
 Duplicates = Annotated[str, typer.Option(help="What to do with a (user, item) pair that stands twice: error, last or mean.")]
 
 # %% ../nbs/16_cli.ipynb #4edbf588
@@ -58,10 +59,16 @@ def _ratings(data: str, user_col=None, item_col=None, rating_col=None, time_col=
     return read_ratings(data, user_col=user_col, item_col=item_col, rating_col=rating_col, time_col=time_col, on_duplicates=on_duplicates)
 
 
-def _items(data: str, items: Path | None) -> pd.DataFrame | None:
+def _features(items: str | None, users: str | None, item_col: str | None, user_col: str | None) -> dict[str, pd.DataFrame]:
+    "The frames of features that were named, as arguments of `fit`."
+    named = {} if items is None else {"items": sample_items() if items == "sample" and not Path(items).exists() else read_items(items, item_col=item_col)}
+    return named if users is None else named | {"users": read_users(users, user_col=user_col)}
+
+
+def _items(data: str, named: pd.DataFrame | None) -> pd.DataFrame | None:
     "The items named, else those that lie beside the ratings, else none."
-    if items is not None:
-        return read_items(items)
+    if named is not None:
+        return named
     if data == "sample" and not Path(data).exists():
         return sample_items()
     try:
@@ -81,10 +88,10 @@ def _estimator(solver: str, factors: int | None, seed: int, **columns) -> Rating
     return kind(**{name: value for name, value in settings.items() if name in known})
 
 # %% ../nbs/16_cli.ipynb #97cf2ffe
-def _judge(model: RatingEstimator, train: pd.DataFrame, test: pd.DataFrame) -> dict:
+def _judge(model: RatingEstimator, train: pd.DataFrame, test: pd.DataFrame, features: dict[str, pd.DataFrame]) -> dict:
     "Fit on train, judge on test: the facts that `evaluate` prints."
     start = time.perf_counter()
-    model.fit(train)
+    model.fit(train, **features)
     seconds = time.perf_counter() - start
     report, shown = model.evaluate(test), model.predict_frame(test)
     value, rating = report["value"], model.model_.columns.rating
@@ -93,29 +100,31 @@ def _judge(model: RatingEstimator, train: pd.DataFrame, test: pd.DataFrame) -> d
               "rmse_unclipped": rmse(test[rating], model.predict_frame(test, clip=False)["prediction"]), "seconds_fit": seconds,
               "n_train": len(train), "n_test": len(test), "n_users": len(model.model_.user), "n_items": len(model.model_.item),
               "n_factors": model.model_.n_factors}
-    return facts | {f"share_{level}": float((shown["level"] == level).mean()) for level in ("full", "bias", "mean")}
+    return facts | {f"share_{level}": float((shown["level"] == level).mean()) for level in LEVELS}
 
 
 @app.command()
 def evaluate(data: DataArg, solver: Solver = "als",
              split: Annotated[str, typer.Option(help=f"One of: {', '.join(SPLITS)}.")] = "random",
              test_fraction: Annotated[float, typer.Option(help="Share of ratings (users, items) held out.")] = 0.2,
-             seed: Seed = 42, factors: Factors = None, items: Items = None, on_duplicates: Duplicates = "error",
+             seed: Seed = 42, factors: Factors = None, items: Items = None, users: Users = None, on_duplicates: Duplicates = "error",
              user_col: UserCol = None, item_col: ItemCol = None, rating_col: RatingCol = None, time_col: TimeCol = None,
              as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False):
     "Hold out test ratings, fit on the rest, and print RMSE and MAE with intervals."
     splitter = _choose(SPLITS, split, "split")
     model = _estimator(solver, factors, seed, user_col=user_col, item_col=item_col, rating_col=rating_col)
     ratings = _ratings(data, user_col, item_col, rating_col, time_col, on_duplicates)
+    features = _features(items, users, item_col, user_col)
     names = {"time": {"time_col": time_col}, "users": {"user_col": user_col}, "cold-items": {"item_col": item_col}}.get(split, {})
     train, test = splitter(ratings, test_fraction, **names, **({} if split == "time" else {"seed": seed}))
     check_disjoint(train, test, user_col=user_col, item_col=item_col)
-    facts = {"data": data, "solver": solver, "split": split, "test_fraction": test_fraction, "seed": seed} | _judge(model, train, test)
+    facts = {"data": data, "solver": solver, "split": split, "test_fraction": test_fraction, "seed": seed} | _judge(model, train, test, features)
     if as_json:
         return typer.echo(json.dumps(facts))
     typer.echo(f"{data}: {len(train):,} training and {len(test):,} test ratings ({split} split), solver {solver}, fitted in {facts['seconds_fit']:.1f} s")
     typer.echo(model.evaluate(test).round(4).to_string(na_rep=""))
-    typer.echo(f"\nTen test predictions:\n{_ten(model, test, _items(data, items))}")
+    titles = _items(data, features.get("items"))
+    typer.echo(f"\nTen test predictions:\n{_ten(model, test, titles)}")
 
 
 def _ten(model: RatingEstimator, test: pd.DataFrame, items: pd.DataFrame | None) -> str:
@@ -125,15 +134,14 @@ def _ten(model: RatingEstimator, test: pd.DataFrame, items: pd.DataFrame | None)
 # %% ../nbs/16_cli.ipynb #123b77d8
 @app.command()
 def fit(train: DataArg, out: Annotated[Path, typer.Option(help="Folder to write the model to.")], solver: Solver = "als", seed: Seed = 42,
-        factors: Factors = None, items: Items = None, on_duplicates: Duplicates = "error", user_col: UserCol = None,
+        factors: Factors = None, items: Items = None, users: Users = None, on_duplicates: Duplicates = "error", user_col: UserCol = None,
         item_col: ItemCol = None, rating_col: RatingCol = None):
     "Fit a solver on all ratings and save the model."
     model = _estimator(solver, factors, seed, user_col=user_col, item_col=item_col, rating_col=rating_col)
-    if items is not None:
-        read_items(items)  # a bad items file is refused now, not at predict
+    features = _features(items, users, item_col, user_col)
     ratings = _ratings(train, user_col, item_col, rating_col, on_duplicates=on_duplicates)
     start = time.perf_counter()
-    model.fit(ratings).save(out)
+    model.fit(ratings, **features).save(out)
     typer.echo(f"{model.model_} fitted on {len(ratings):,} ratings in {time.perf_counter() - start:.1f} s, saved in {out}")
 
 # %% ../nbs/16_cli.ipynb #e093a175

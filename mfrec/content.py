@@ -40,7 +40,7 @@ class FeatureSchema:
         label = lambda col, value: value if col in ("genres", "decade") and value not in (OTHER, UNKNOWN) else f"{col} {value}"
         return [label(col, value) for col, values in self.categories.items() for value in (*values, OTHER)] + list(self.numeric)
 
-    def encode(self, frame: pd.DataFrame, where: str) -> np.ndarray:
+    def encode(self, frame: pd.DataFrame, where: str, warn: bool = True) -> np.ndarray:
         "Features (n, f) of the rows of `frame`, float32; missing numbers count as average. Warns once of values outside the vocabulary."
         _need_columns(frame, [c for c in (*self.categories, *self.numeric) if c != "decade"], where)
         blocks, strange = [], {}
@@ -57,7 +57,7 @@ class FeatureSchema:
         for col, (mean, deviation) in self.numeric.items():
             number = (_numbers_of(frame, col, where) - mean) / deviation
             blocks.append(np.nan_to_num(number)[:, None].astype(np.float32))
-        if strange:
+        if strange and warn:
             first = next(iter(strange))
             warnings.warn(f"{where}: {sum(strange.values()):,} values are not in the vocabulary ({first!r}, say) and count as {OTHER!r}", MfrecWarning, stacklevel=4)
         return np.hstack(blocks) if blocks else np.zeros((len(frame), 0), np.float32)
@@ -119,7 +119,7 @@ class FeatureTable:
     def rows(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         "Features of raw ids (n, f), zero where there are none, and which have some (n,)."
         at = self.ids.lookup(ids)
-        return np.where((at >= 0)[:, None], self.values[at], 0), at >= 0
+        return np.vstack([self.values, np.zeros_like(self.values, shape=(1, self.values.shape[1]))])[at], at >= 0
 
 
 def learn_schema(frame: pd.DataFrame, categorical: Sequence[str], several: Sequence[str], numeric: Sequence[str], min_rows: int, where: str) -> FeatureSchema:
@@ -136,14 +136,14 @@ def learn_schema(frame: pd.DataFrame, categorical: Sequence[str], several: Seque
     return FeatureSchema(categories, tuple(several), scales)
 
 
-def _table(frame: pd.DataFrame, ids: pd.Series, schema: FeatureSchema, where: str) -> FeatureTable:
+def _table(frame: pd.DataFrame, ids: pd.Series, schema: FeatureSchema, where: str, warn: bool) -> FeatureTable:
     "Encode in the order of sorted ids."
     if ids.isna().any():
         raise DataError(f"{where}: column {ids.name} has no id in row {int(ids.isna().to_numpy().argmax())}; drop these rows")
     if ids.duplicated().any():
         raise DataError(f"{where}: id {ids[ids.duplicated()].iloc[0]} stands in more than one row; keep one of them")
     encoder = IdEncoder().fit(ids)
-    return FeatureTable(encoder, schema.encode(frame, where)[np.argsort(encoder.transform(ids))], schema)
+    return FeatureTable(encoder, schema.encode(frame, where, warn)[np.argsort(encoder.transform(ids))], schema)
 
 # %% ../nbs/04_content.ipynb #09430a5e
 def item_features(items: pd.DataFrame, *, item_col: str | None = None, genres: bool = True, decades: bool = True, categorical: Sequence[str] = (),
@@ -154,28 +154,28 @@ def item_features(items: pd.DataFrame, *, item_col: str | None = None, genres: b
     `schema` (of an earlier table) the frame is encoded by that instead. Raises DataError for missing columns, missing or repeated ids,
     and numbers that are none.
     """
-    col = find_columns(items, item_col=item_col, need=["item"], where="items").item
-    if schema is None:
+    col, given = find_columns(items, item_col=item_col, need=["item"], where="items").item, schema is not None
+    if not given:
         has_genres = genres and "genres" in items and any(isinstance(g, str) or (g is not None and g == g and len(g)) for g in items["genres"])
         has_years = decades and "year" in items and items["year"].notna().any()
         schema = learn_schema(items, [*(["decade"] if has_years else []), *categorical], [*(["genres"] if has_genres else []), *several],
                               numeric, min_rows, "items")
-    return _table(items, items[col], schema, "items")
+    return _table(items, items[col], schema, "items", warn=given)
 
 
 def user_features(users: pd.DataFrame, *, user_col: str | None = None, categorical: Sequence[str] | None = None, several: Sequence[str] = (),
                   numeric: Sequence[str] | None = None, min_rows: int = 2, schema: FeatureSchema | None = None) -> FeatureTable:
     """Features of a users frame. Columns not named are judged by what they hold: numbers with more than 20 different values are numeric,
     anything with at most 50 is categorical, the rest (names, postal codes) is left out. Otherwise as `item_features`."""
-    col = find_columns(users, user_col=user_col, need=["user"], where="users").user
-    if schema is None:
+    col, given = find_columns(users, user_col=user_col, need=["user"], where="users").user, schema is not None
+    if not given:
         others = [c for c in users.columns if c != col and c not in several]
         counts = {c: users[c].nunique() for c in others}
         measured = [c for c in others if pd.api.types.is_numeric_dtype(users[c]) and counts[c] > 20]
         numeric = [c for c in measured if c not in (categorical or ())] if numeric is None else numeric
         few = [c for c in others if 1 < counts[c] <= 50 and c not in numeric and c not in measured]
         schema = learn_schema(users, few if categorical is None else categorical, several, numeric, min_rows, "users")
-    return _table(users, users[col], schema, "users")
+    return _table(users, users[col], schema, "users", warn=given)
 
 # %% ../nbs/04_content.ipynb #9fde42da
 @dataclass(frozen=True)
@@ -186,11 +186,11 @@ class SideContent:
     known: np.ndarray
 
     @classmethod
-    def align(cls, table: FeatureTable, ids: IdEncoder, what: str) -> "SideContent":
-        "Rows of `table` in the order of `ids`; warns once of how many ids it does not have."
+    def align(cls, table: FeatureTable, ids: IdEncoder, what: str, rated: np.ndarray) -> "SideContent":
+        "Rows of `table` in the order of `ids`; warns once of how many of the `rated` ones it does not have."
         values, known = table.rows(ids.classes_)
-        if not known.all():
-            warnings.warn(f"{(~known).sum():,} of {len(known):,} {what} with ratings have no features and count as unknown", MfrecWarning, stacklevel=4)
+        if missing := (rated & ~known).sum():
+            warnings.warn(f"{missing:,} of {rated.sum():,} {what} with ratings have no features and count as unknown", MfrecWarning, stacklevel=4)
         return cls(table, values.astype(np.float32), known)
 
     def centered(self, weights: np.ndarray) -> np.ndarray:
@@ -231,7 +231,7 @@ def genre_preferences(ratings: pd.DataFrame, items: pd.DataFrame | FeatureTable,
     data = Interactions.from_frame(ratings, cols, users, movies)
     mean, user, item = damped_biases(data, 3, 3)
     deviation = data.ratings - mean - user[data.users] - item[data.items]
-    has = SideContent.align(table, movies, "items").values
+    has = SideContent.align(table, movies, "items", np.ones(len(movies), dtype=bool)).values
     parts = []
     for f, name in enumerate(table.names):
         rows = has[data.items, f] > 0

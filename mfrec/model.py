@@ -4,16 +4,18 @@
 
 # %% auto #0
 __all__ = ['LEVELS', 'BLOCK', 'MatrixFactorization', 'Side', 'Fitted', 'fitted_model', 'fitted_method', 'Posterior',
-           'FactorModel', 'predict_positions', 'predict_frame', 'predict', 'evaluate', 'score', 'sample_predictions',
-           'Solution', 'n_threads', 'center', 'local_state', 'check_memory', 'RatingEstimator', 'BiasModel']
+           'ContentModel', 'FactorModel', 'predict_positions', 'predict_frame', 'predict', 'evaluate', 'score',
+           'sample_predictions', 'Solution', 'n_threads', 'center', 'Content', 'local_state', 'check_memory',
+           'RatingEstimator', 'BiasModel']
 
 # %% ../nbs/05_model.ipynb #fb7cb5bd
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import wraps
 import os
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,7 +25,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from torch import Tensor, nn
 
-from .content import damped_biases
+from .content import FeatureSchema, FeatureTable, SideContent, damped_biases, item_features, user_features
 from .data import Columns, DataError, MfrecWarning, SettingError, check_ratings, find_columns, titles_of
 from .encoding import IdEncoder, Interactions
 from .metrics import bootstrap_interval, mae, rmse
@@ -32,10 +34,12 @@ from .metrics import bootstrap_interval, mae, rmse
 class MatrixFactorization(nn.Module):
     """Prediction = global bias + user bias + item bias + dot product of two factor vectors.
 
-    Users and items are positions 0..n-1. `dropout` acts on both factor vectors while training. After Koren, Bell & Volinsky,
-    "Matrix factorization techniques for recommender systems", 2009, equation 5.
+    Users and items are positions 0..n-1. `dropout` acts on both factor vectors while training. With features, `user_features`
+    (n_users, g) and `item_features` (n_items, f), a factor vector is the row's own plus one for each of its features. After Koren, Bell &
+    Volinsky, "Matrix factorization techniques for recommender systems", 2009, equations 5 and 9.
     """
-    def __init__(self, n_users: int, n_items: int, n_factors: int = 50, dropout: float = 0.1, global_bias: float = 0.0):
+    def __init__(self, n_users: int, n_items: int, n_factors: int = 50, dropout: float = 0.1, global_bias: float = 0.0,
+                 user_features: Tensor | None = None, item_features: Tensor | None = None):
         super().__init__()
         self.user_factors, self.item_factors = nn.Embedding(n_users, n_factors), nn.Embedding(n_items, n_factors)
         self.user_biases, self.item_biases = nn.Embedding(n_users, 1), nn.Embedding(n_items, 1)
@@ -45,10 +49,19 @@ class MatrixFactorization(nn.Module):
             nn.init.normal_(table.weight, std=0.1)
         for table in (self.user_biases, self.item_biases):
             nn.init.normal_(table.weight, std=0.01)
+        for side, features in (("user", user_features), ("item", item_features)):
+            if features is not None:
+                self.register_buffer(f"{side}_features", features)
+                setattr(self, f"{side}_content_factors", nn.Parameter(torch.zeros(features.shape[1], n_factors)))
+
+    def factors(self, side: str, rows: Tensor) -> Tensor:
+        "Factor vectors of the 'user' or 'item' side, one per position."
+        own = getattr(self, f"{side}_factors")(rows)
+        return own + getattr(self, f"{side}_features")[rows] @ getattr(self, f"{side}_content_factors") if hasattr(self, f"{side}_features") else own
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         "Predicted ratings, one per (user, item) position."
-        p, q = self.dropout(self.user_factors(users)), self.dropout(self.item_factors(items))
+        p, q = self.dropout(self.factors("user", users)), self.dropout(self.factors("item", items))
         biases = self.user_biases(users).squeeze(-1) + self.item_biases(items).squeeze(-1)
         return self.global_bias + biases + (p * q).sum(-1)
 
@@ -70,7 +83,7 @@ class Side:
         return pd.DataFrame(np.column_stack([self.biases, self.factors]), index=self.ids.classes_, columns=["bias", *names])
 
 # %% ../nbs/05_model.ipynb #3a5b1dd1
-LEVELS = ("mean", "bias", "full")
+LEVELS = ("mean", "bias", "content", "full")
 
 
 class Fitted:
@@ -113,13 +126,47 @@ class Posterior:
         "Standard deviation of a new rating around its prediction."
         return np.sqrt(self.variance(model, users, items) + self.noise[users])
 
-# %% ../nbs/05_model.ipynb #6ea3afce
+# %% ../nbs/05_model.ipynb #9f668366
+@dataclass(frozen=True)
+class ContentModel:
+    """What features say by themselves, in stars: rating = mean + user + item, where the item's part is its bias if it was rated, else
+    x·(item_slopes + user_slopes[u]), and the user's is their bias if they rated, else g·user_coefficients.
+
+    Features x (n_items, f) and g (n_users, g) are centered, zero where unknown; `user_std` (n_users, f) is the standard deviation of the
+    user slopes. The schemas turn frames of new items and users into features.
+    """
+    mean: float
+    user_biases: np.ndarray
+    item_biases: np.ndarray
+    item_features: np.ndarray
+    item_slopes: np.ndarray
+    user_slopes: np.ndarray
+    user_std: np.ndarray
+    user_features: np.ndarray
+    user_coefficients: np.ndarray
+    item_schema: FeatureSchema | None = None
+    user_schema: FeatureSchema | None = None
+
+    def helps(self, users: np.ndarray, items: np.ndarray, has_user: np.ndarray, has_item: np.ndarray) -> np.ndarray:
+        "Rows whose item or user has no ratings but features."
+        item_known, user_known = (np.append(x.any(1), False) for x in (self.item_features, self.user_features))
+        return (~has_item & item_known[items]) | (~has_user & user_known[users])
+
+    def predict(self, users: np.ndarray, items: np.ndarray, has_user: np.ndarray, has_item: np.ndarray) -> np.ndarray:
+        "Predicted stars for positions, -1 for unknown."
+        padded = lambda x: np.concatenate([x, np.zeros_like(x[:1])])
+        x, slopes = padded(self.item_features)[items], padded(self.user_slopes)[users]
+        item = np.where(has_item, padded(self.item_biases)[items], x @ self.item_slopes + (x * slopes).sum(1) * has_user)
+        user = np.where(has_user, padded(self.user_biases)[users], padded(self.user_features)[users] @ self.user_coefficients)
+        return self.mean + user + item
+
+# %% ../nbs/05_model.ipynb #0fd002a7
 @dataclass(frozen=True)
 class FactorModel(Fitted):
     """A fitted factorization: `mean`, the rating scale (low, high), both sides, and the column names it was fitted with.
 
     `about` holds plain facts for the reader and the saved file: solver, settings, number of ratings. `posterior` is there if the
-    solver knows how uncertain it is.
+    solver knows how uncertain it is, `content` if `fit` was given features.
     """
     mean: float
     scale: tuple[float, float]
@@ -128,6 +175,7 @@ class FactorModel(Fitted):
     columns: Columns = Columns()
     about: dict = field(default_factory=dict)
     posterior: Posterior | None = None
+    content: "ContentModel | None" = None
 
     @property
     def model_(self) -> "FactorModel":
@@ -187,26 +235,38 @@ def predict_frame(model: FactorModel, pairs: pd.DataFrame, clip: bool = True, st
     """
     users, items = _positions(model, pairs)
     stars = predict_positions(model, users, items) if model.posterior is None else model.posterior.mean(model, users, items)
+    has_user, has_item = _has_ratings(model.user, users), _has_ratings(model.item, items)
+    levels = np.array([0, 1, 3], dtype=np.int8)[has_user.astype(np.int8) + has_item]
+    if model.content is not None:
+        helped = model.content.helps(users, items, has_user, has_item)
+        stars[helped] = model.content.predict(users[helped], items[helped], has_user[helped], has_item[helped])
+        levels[helped] = LEVELS.index("content")
     if clip:
         stars = np.clip(stars, *model.scale)
-    known = (users >= 0).astype(np.int8) + (items >= 0)
-    frame = pd.DataFrame({"prediction": stars.astype(np.float32), "level": pd.Categorical.from_codes(known, LEVELS)}, index=pairs.index)
+    frame = pd.DataFrame({"prediction": stars.astype(np.float32), "level": pd.Categorical.from_codes(levels, LEVELS)}, index=pairs.index)
     if std and model.posterior is not None:
         frame.insert(1, "std", model.posterior.std(model, users, items).astype(np.float32))
     return frame
+
+
+def _has_ratings(side: Side, at: np.ndarray) -> np.ndarray:
+    "Whether the rows at these positions (-1: unknown) had ratings at fit."
+    return np.append(side.n_ratings > 0, False)[at]
 
 
 @fitted_method
 def predict(model: FactorModel, pairs: pd.DataFrame, clip: bool = True) -> np.ndarray:
     """Predicted stars (float32), one per row of `pairs`; never missing.
 
-    Users or items that were not there at fit get the bias or mean prediction, and one MfrecWarning counts them. See `predict_frame`.
+    Users or items that had no ratings at fit are predicted from content, bias or mean, and one MfrecWarning counts them. See
+    `predict_frame`.
     """
     frame = predict_frame(model, pairs, clip, std=False)
     counts = frame["level"].value_counts()
-    if counts["bias"] + counts["mean"]:
-        warnings.warn(f"{counts['bias'] + counts['mean']:,} of {len(frame):,} rows name a user or item that was not there at fit: "
-                      f"{counts['bias']:,} predicted from the other one's bias, {counts['mean']:,} by the mean", MfrecWarning, stacklevel=3)
+    if less := len(frame) - counts["full"]:
+        by = [f"{counts['content']:,} predicted from content"] * bool(counts["content"])
+        by += [f"{counts['bias']:,} predicted from the other one's bias, {counts['mean']:,} by the mean"]
+        warnings.warn(f"{less:,} of {len(frame):,} rows name a user or item that had no ratings at fit: {', '.join(by)}", MfrecWarning, stacklevel=3)
     return frame["prediction"].to_numpy()
 
 # %% ../nbs/05_model.ipynb #ab455407
@@ -286,6 +346,24 @@ def center(mean: float, scale: float, users: np.ndarray, items: np.ndarray, user
     return Solution(mean + scale * (b0 + c0), scale * (user_bias - b0), scale * (item_bias - c0), root * (users[:, :-1] - p0), root * (items[:, :-1] - q0))
 
 
+class Content(NamedTuple):
+    "Features given to `fit`, None for a side without."
+    user: SideContent | None = None
+    item: SideContent | None = None
+
+    @property
+    def any(self) -> bool:
+        "Whether either side has features."
+        return self.user is not None or self.item is not None
+
+
+def _feature_table(frame, make: Callable, **col) -> FeatureTable | None:
+    "The argument as a FeatureTable; a column name that the frame does not have is left to `make` to find."
+    if frame is None or isinstance(frame, FeatureTable):
+        return frame
+    return make(frame, **{key: name for key, name in col.items() if name in frame.columns})
+
+
 @contextmanager
 def local_state(seed: int | None = None, n_jobs: int | None = None):
     "Inside: torch uses `n_jobs` threads (-1: all cores) and starts from `seed`. Afterwards both are as they were."
@@ -309,27 +387,36 @@ def check_memory(n_bytes: float, what: str) -> None:
 
 # %% ../nbs/05_model.ipynb #8281a7b1
 class RatingEstimator(Fitted, BaseEstimator):
-    """Base of all solvers; a subclass defines `solver` and `_solve(data, validation) -> Solution`.
+    """Base of all solvers; a subclass defines `solver` and `_solve(data, validation, content) -> Solution`.
 
     Learned attributes: `model_` (FactorModel), `history_` (a frame, one row per pass, or None).
     """
     solver = ""
+    learn_content: Callable | None = None  # supplied by 10_cold_start, which needs the kernel
 
-    def fit(self, ratings: pd.DataFrame, y=None, validation: pd.DataFrame | None = None) -> "RatingEstimator":
+    def fit(self, ratings: pd.DataFrame, y=None, validation: pd.DataFrame | None = None, items: pd.DataFrame | FeatureTable | None = None,
+            users: pd.DataFrame | FeatureTable | None = None) -> "RatingEstimator":
         """Fit on a frame with user, item and rating columns (raw ids); `y` is ignored, it is there for scikit-learn.
 
-        `validation` are rows to watch while fitting; without them a solver that needs some cuts them from `ratings`.
-        Raises DataError for a bad column, row or id, SettingError for a bad parameter.
+        `validation` are rows to watch while fitting; without them a solver that needs some cuts them from `ratings`. `items` and `users`
+        are frames of what else is known of them, or tables of `item_features` and `user_features`; those without ratings can be
+        predicted too. Raises DataError for a bad column, row or id, SettingError for a bad parameter.
         """
         cols = find_columns(ratings, self.user_col, self.item_col, self.rating_col)
         check_ratings(ratings, cols)
         self._check()
-        users, items = IdEncoder().fit(ratings[cols.user]), IdEncoder().fit(ratings[cols.item])
-        data = Interactions.from_frame(ratings, cols, users, items)
-        watched = None if validation is None else self._watched(validation, cols, users, items)
+        user_ids, item_ids = IdEncoder().fit(ratings[cols.user]), IdEncoder().fit(ratings[cols.item])
+        tables = _feature_table(users, user_features, user_col=self.user_col), _feature_table(items, item_features, item_col=self.item_col)
+        user_ids, item_ids = (ids if table is None else ids.extend(table.ids.classes_) for ids, table in zip((user_ids, item_ids), tables))
+        data = Interactions.from_frame(ratings, cols, user_ids, item_ids)
+        content = Content(*(None if table is None else SideContent.align(table, ids, what, counts > 0) for table, ids, what, counts in
+                            zip(tables, (user_ids, item_ids), ("users", "items"), (data.user_counts(), data.item_counts()))))
+        watched = None if validation is None else self._watched(validation, cols, user_ids, item_ids)
         with local_state(getattr(self, "seed", None), getattr(self, "n_jobs", None)):
-            found = self._solve(data, watched)
-        self.model_ = self._wrap(found, data, cols, users, items)
+            found = self._solve(data, watched, content)
+            self.model_ = self._wrap(found, data, cols, user_ids, item_ids)
+            if content.any:
+                self.model_ = replace(self.model_, content=self.learn_content(data, content))
         self.history_ = found.history
         return self
 
@@ -343,9 +430,13 @@ class RatingEstimator(Fitted, BaseEstimator):
         return Interactions(u[known], i[known], validation[cols.rating].to_numpy(np.float32)[known], len(users), len(items))
 
     def _wrap(self, found: Solution, data: Interactions, cols: Columns, users: IdEncoder, items: IdEncoder) -> FactorModel:
-        as32 = lambda array: np.ascontiguousarray(array, dtype=np.float32)
-        user = Side(users, as32(found.user_biases), as32(found.user_factors), data.user_counts())
-        item = Side(items, as32(found.item_biases), as32(found.item_factors), data.item_counts())
+        def side(ids: IdEncoder, biases: np.ndarray, factors: np.ndarray, counts: np.ndarray) -> Side:
+            "Rows without ratings add nothing to a prediction."
+            rated = (counts > 0).astype(np.float32)
+            return Side(ids, np.ascontiguousarray(biases * rated, dtype=np.float32), np.ascontiguousarray(factors * rated[:, None], dtype=np.float32), counts)
+
+        user = side(users, found.user_biases, found.user_factors, data.user_counts())
+        item = side(items, found.item_biases, found.item_factors, data.item_counts())
         settings = {k: v for k, v in self.get_params().items() if not k.endswith("_col")}
         about = {"solver": self.solver, "settings": settings, "n_ratings": len(data)}
         return FactorModel(float(found.mean), (float(data.ratings.min()), float(data.ratings.max())), user, item, cols, about, found.posterior)
@@ -372,6 +463,6 @@ class BiasModel(RatingEstimator):
             if not getattr(self, name) >= 0:
                 raise SettingError(f"{name}={getattr(self, name)}; it must be 0 or more")
 
-    def _solve(self, data: Interactions, validation: Interactions | None) -> Solution:
+    def _solve(self, data: Interactions, validation: Interactions | None, content: Content) -> Solution:
         mean, user, item = damped_biases(data, self.damping_user, self.damping_item, self.max_sweeps)
         return Solution(mean, user, item, np.zeros((data.n_users, 0)), np.zeros((data.n_items, 0)))

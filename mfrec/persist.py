@@ -16,9 +16,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from .als import SpreadPosterior
+from .content import FeatureSchema
 from .data import Columns, DataError
 from .encoding import IdEncoder
-from .model import FactorModel, Posterior, Side, fitted_method
+from .model import ContentModel, FactorModel, Posterior, Side, fitted_method
 
 # %% ../nbs/15_persist.ipynb #8f9a0384
 FORMAT = 1
@@ -32,6 +33,13 @@ def _side_arrays(name: str, side: Side) -> dict[str, np.ndarray]:
     return arrays | ({f"{name}.ids": side.ids.classes_.astype(np.int64)} if whole else {})
 
 
+_SCHEMAS = ("item_schema", "user_schema")
+
+
+def _content_arrays() -> list[str]:
+    return [f.name for f in fields(ContentModel) if f.name not in ("mean", *_SCHEMAS)]
+
+
 @fitted_method
 def save(model: FactorModel, path: str | os.PathLike) -> Path:
     "Write the model to the folder `path` (made if need be; an older model there is replaced) and return it."
@@ -43,9 +51,13 @@ def save(model: FactorModel, path: str | os.PathLike) -> Path:
     arrays = {key: array for name, side in sides.items() for key, array in _side_arrays(name, side).items()}
     if model.posterior is not None:
         arrays |= {f"posterior.{f.name}": np.ascontiguousarray(getattr(model.posterior, f.name)) for f in fields(model.posterior)}
+    content = model.content
+    if content is not None:
+        arrays |= {f"content.{name}": np.ascontiguousarray(getattr(content, name)) for name in _content_arrays()}
     text_ids = {name: side.ids.classes_.tolist() for name, side in sides.items() if f"{name}.ids" not in arrays}
     facts = {"format": FORMAT, "mean": model.mean, "scale": list(model.scale), "columns": asdict(model.columns), "text_ids": text_ids,
-             "about": model.about, "posterior": None if model.posterior is None else type(model.posterior).__name__}
+             "about": model.about, "posterior": None if model.posterior is None else type(model.posterior).__name__,
+             "content": None if content is None else {name: getattr(content, name) and asdict(getattr(content, name)) for name in _SCHEMAS} | {"mean": content.mean}}
     save_file(arrays, path / "model.safetensors")
     (path / "model.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False, default=_plain), encoding="utf-8")
     return path
@@ -69,11 +81,21 @@ def load(path: str | os.PathLike) -> FactorModel:
         arrays = load_file(path / "model.safetensors")
         user, item = (_side(name, arrays, facts["text_ids"]) for name in ("user", "item"))
         posterior = _posterior(facts.get("posterior"), arrays)
-        return FactorModel(facts["mean"], tuple(facts["scale"]), user, item, Columns(**facts["columns"]), facts["about"], posterior)
+        return FactorModel(facts["mean"], tuple(facts["scale"]), user, item, Columns(**facts["columns"]), facts["about"], posterior,
+                           _content(facts.get("content"), arrays))
     except FileNotFoundError as error:
         raise DataError(f"{path}: no saved model here ({Path(error.filename or path).name} is missing); save one with `mfrec fit ... --out`") from error
     except (SafetensorError, json.JSONDecodeError, KeyError, TypeError, NotADirectoryError) as error:
         raise DataError(f"{path}: not a whole saved model ({type(error).__name__}: {error}); save it again") from error
+
+
+def _content(facts: dict | None, arrays: dict[str, np.ndarray]) -> ContentModel | None:
+    if facts is None:
+        return None
+    tuples = lambda values: {name: tuple(value) for name, value in values.items()}
+    schemas = {name: facts[name] and FeatureSchema(tuples(facts[name]["categories"]), tuple(facts[name]["several"]), tuples(facts[name]["numeric"]))
+               for name in _SCHEMAS}
+    return ContentModel(mean=facts["mean"], **{name: arrays[f"content.{name}"] for name in _content_arrays()}, **schemas)
 
 
 def _posterior(name: str | None, arrays: dict[str, np.ndarray]) -> Posterior | None:

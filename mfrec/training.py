@@ -18,7 +18,7 @@ from torch import Tensor
 from .content import damped_biases
 from .data import SettingError, TrainingError, progress_bar
 from .encoding import Interactions
-from .model import MatrixFactorization, RatingEstimator, Solution
+from .model import Content, MatrixFactorization, RatingEstimator, Solution
 
 # %% ../nbs/06_training.ipynb #6cca2df1
 def pick_device(device: str = "auto") -> torch.device:
@@ -125,14 +125,17 @@ class AdamMF(RatingEstimator):
         if self.batch_size != "auto" and not self.batch_size >= 1:
             raise SettingError(f"batch_size={self.batch_size!r}; give a number of ratings or 'auto'")
 
-    def _solve(self, data: Interactions, validation: Interactions | None) -> Solution:
+    def _solve(self, data: Interactions, validation: Interactions | None, content: Content) -> Solution:
         device = pick_device(self.device)
         center, unit = standard_units(data.ratings)
         scaled = lambda rows: Interactions(rows.users, rows.items, (rows.ratings - center) / unit, rows.n_users, rows.n_items)
         if validation is None:
             data, validation = cut_validation(data, self.validation_fraction, self.seed)
         batch = int(np.clip(len(data) // 80, 256, 1 << 18)) if self.batch_size == "auto" else self.batch_size
-        module = start_from_biases(MatrixFactorization(data.n_users, data.n_items, self.n_factors, self.dropout), scaled(data)).to(device)
+        features = {f"{name}_features": None if side is None else torch.as_tensor(side.centered(counts > 0))
+                    for name, side, counts in zip(content._fields, content, (data.user_counts(), data.item_counts()))}
+        module = MatrixFactorization(data.n_users, data.n_items, self.n_factors, self.dropout, **features)
+        module = start_from_biases(module, scaled(data)).to(device)
         history = train(module, scaled(data), scaled(validation) if validation else None, self.n_epochs, batch, self.lr,
                         self.weight_decay, self.patience)
         history[["train_rmse", "validation_rmse"]] *= unit
@@ -166,9 +169,10 @@ def cut_validation(data: Interactions, fraction: float, seed: int) -> tuple[Inte
 
 def solution_of(module: MatrixFactorization, center: float, unit: float, history: pd.DataFrame) -> Solution:
     "A trained module in the ratings' own units."
-    to_numpy = lambda table, factor: table.weight.detach().cpu().numpy() * np.float32(factor)
-    return Solution(center + unit * module.global_bias.item(), to_numpy(module.user_biases, unit)[:, 0], to_numpy(module.item_biases, unit)[:, 0],
-                    to_numpy(module.user_factors, unit ** 0.5), to_numpy(module.item_factors, unit ** 0.5), history)
+    biases = lambda table: table.weight.detach().cpu().numpy()[:, 0] * np.float32(unit)
+    factors = lambda side, table: module.factors(side, torch.arange(table.num_embeddings, device=table.weight.device)).detach().cpu().numpy() * np.float32(unit ** 0.5)
+    return Solution(center + unit * module.global_bias.item(), biases(module.user_biases), biases(module.item_biases),
+                    factors("user", module.user_factors), factors("item", module.item_factors), history)
 
 # %% ../nbs/06_training.ipynb #75558b40
 def plot_history(history: pd.DataFrame, ax: plt.Axes | None = None) -> plt.Axes:

@@ -18,7 +18,7 @@ def test_a_fixed_ridge_never_raises_the_objective_and_ends_exact_for_the_users(r
     assert (als.history_.objective.diff()[1:] <= 1e-6 * als.history_.objective[1:]).all()
 
     # The gradient of a user's objective, in the standardized units that the ridge is in, vanishes at the user's vector.
-    mean, scale = ratings.rating.mean(), ratings.rating.std(ddof=0)
+    scale = ratings.rating.std(ddof=0)
     residual = (ratings.rating - als.predict(ratings, clip=False)) / scale
     item = als.model_.item
     q = item.factors[item.ids.transform(ratings.movieId)] / np.sqrt(scale)
