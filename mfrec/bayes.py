@@ -300,6 +300,7 @@ def geweke_scores(n_rounds: int = 200, n_sweeps: int = 5, relax: float = 0.0, be
 
 # %% ../nbs/09_bayes.ipynb #d953209b
 _FAR = 1e4  # stands for infinity in latent units
+_NEAR_ONE = 0.9999999  # a uniform number may be 0, and erfinv(±1) is infinite
 
 
 @dataclass(frozen=True)
@@ -327,7 +328,7 @@ def draw_latent(codes: Tensor, center: Tensor, root: Tensor, uniform: Tensor, th
     "Latent ratings: N(center, 1 / root²) cut to the cell of each rating's level, by inverting the distribution function at `uniform`."
     low, high = cell_limits(codes, center, thresholds, root)
     below, above = torch.erf(low * 2 ** -0.5), torch.erf(high * 2 ** -0.5)
-    deviate = 2 ** 0.5 * torch.erfinv(torch.lerp(below, above, uniform))
+    deviate = 2 ** 0.5 * torch.erfinv(torch.lerp(below, above, uniform).clamp_(-_NEAR_ONE, _NEAR_ONE))
     tail = (torch.minimum(low.abs(), high.abs()) > 3.5) & (low * high > 0)
     if bool(tail.any()):
         deviate[tail] = tail_deviate(low[tail], high[tail], uniform[tail])

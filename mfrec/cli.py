@@ -19,6 +19,7 @@ import pandas as pd
 import typer
 
 from .als import ALSMF
+from .bayes import BayesianMF
 from .data import (DataError, MfrecError, MfrecWarning, SettingError, describe_ratings, find_columns, locate,
                         plot_ratings, read_items, read_ratings, read_users, titles_of)
 from .fetch import download as fetch
@@ -31,7 +32,7 @@ from .training import AdamMF, plot_history
 
 # %% ../nbs/16_cli.ipynb #b290eba2
 app = typer.Typer(help="Explicit-rating matrix factorization you can read.", no_args_is_help=True, add_completion=False)
-SOLVERS = {"bias": BiasModel, "adam": AdamMF, "als": ALSMF}
+SOLVERS = {"bias": BiasModel, "adam": AdamMF, "als": ALSMF, "bayes": BayesianMF}
 SPLITS = {"random": split_random, "time": split_time, "users": split_users, "cold-items": split_cold_items}
 
 DataArg = Annotated[str, typer.Argument(help="Folder, zip, csv or parquet file, data set name, or 'sample'.")]

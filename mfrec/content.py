@@ -189,6 +189,10 @@ class SideContent:
     def align(cls, table: FeatureTable, ids: IdEncoder, what: str, rated: np.ndarray) -> "SideContent":
         "Rows of `table` in the order of `ids`; warns once of how many of the `rated` ones it does not have."
         values, known = table.rows(ids.classes_)
+        bad = ~np.isfinite(table.values)
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            raise DataError(f"features of {what}: {table.names[column]} of id {table.ids.classes_[row]} is not finite; fill it or leave the row out")
         if missing := (rated & ~known).sum():
             warnings.warn(f"{missing:,} of {rated.sum():,} {what} with ratings have no features and count as unknown", MfrecWarning, stacklevel=4)
         return cls(table, values.astype(np.float32), known)

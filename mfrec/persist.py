@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from .als import SpreadPosterior
+from .bayes import SampledPosterior
 from .content import FeatureSchema
 from .data import Columns, DataError
 from .encoding import IdEncoder
@@ -24,7 +25,7 @@ from .model import ContentModel, FactorModel, Posterior, Side, fitted_method
 # %% ../nbs/15_persist.ipynb #8f9a0384
 FORMAT = 1
 _ARRAYS = ("biases", "factors", "n_ratings")
-POSTERIORS = {kind.__name__: kind for kind in (SpreadPosterior,)}  # what a saved model may carry
+POSTERIORS = {kind.__name__: kind for kind in (SpreadPosterior, SampledPosterior)}  # what a saved model may carry
 
 
 def _side_arrays(name: str, side: Side) -> dict[str, np.ndarray]:

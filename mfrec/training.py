@@ -18,7 +18,7 @@ from torch import Tensor
 from .content import damped_biases
 from .data import SettingError, TrainingError, progress_bar
 from .encoding import Interactions
-from .model import Content, MatrixFactorization, RatingEstimator, Solution
+from .model import Content, MatrixFactorization, RatingEstimator, Solution, check_memory
 
 # %% ../nbs/06_training.ipynb #6cca2df1
 def pick_device(device: str = "auto") -> torch.device:
@@ -127,6 +127,7 @@ class AdamMF(RatingEstimator):
 
     def _solve(self, data: Interactions, validation: Interactions | None, content: Content) -> Solution:
         device = pick_device(self.device)
+        check_memory(60 * len(data) + 4 * 6 * (data.n_users + data.n_items) * (self.n_factors + 1), f"AdamMF with {self.n_factors} factors on {len(data):,} ratings")
         center, unit = standard_units(data.ratings)
         scaled = lambda rows: Interactions(rows.users, rows.items, (rows.ratings - center) / unit, rows.n_users, rows.n_items)
         if validation is None:

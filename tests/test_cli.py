@@ -76,7 +76,7 @@ def test_other_column_names_and_text_ids(mfrec, tmp_path):
 
 @pytest.mark.parametrize("args, said", [
     (["evaluate", "nowhere"], "nowhere: no such file"),
-    (["evaluate", "sample", "--solver", "magic"], "solver 'magic' is not known; choose among bias, adam, als"),
+    (["evaluate", "sample", "--solver", "magic"], "solver 'magic' is not known; choose among bias, adam, als, bayes"),
     (["evaluate", "sample", "--split", "odd"], "split 'odd'"),
     (["evaluate", "sample", "--solver", "bias", "--factors", "3"], "has no factors"),
     (["evaluate", "sample", "--solver", "bias", "--test-fraction", "1.5"], "test_fraction"),

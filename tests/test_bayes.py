@@ -1,0 +1,189 @@
+"The sampler against closed forms and joint draws; the estimator on planted and real ratings."
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+
+import mfrec
+from conftest import real
+from mfrec.bayes import (BayesianMF, Codes, Features, HyperPriors, coverage, coverage_table, draw_hyper, draw_latent, draw_noise, fit_thresholds,
+                         geweke_scores, level_probabilities, pit_values, predict_levels, rating_levels, start_thresholds, tail_deviate, tiny_sampler)
+
+FAST = dict(n_factors=6, n_samples=12, burn_in=3, n_taste=16)
+
+
+@pytest.fixture(scope="module")
+def sample():
+    ratings = mfrec.sample_ratings(30_000, seed=4)
+    train, test = mfrec.split_random(ratings, 0.1, seed=0)
+    return train, test[test.movieId.isin(train.movieId)]
+
+
+@pytest.fixture(scope="module")
+def fitted(sample):
+    return BayesianMF(**FAST).fit(sample[0])
+
+
+@pytest.mark.parametrize("relax", [0.0, -0.8])
+def test_the_sampler_leaves_the_joint_distribution_alone(relax):
+    scores = geweke_scores(800, relax=relax, seed=1)
+    assert scores.abs().max() < 3.7  # nine probes: once in 500 runs of a correct sampler
+
+
+def test_the_joint_test_sees_the_missing_term():
+    assert geweke_scores(600, relax=-0.8, beta_term=False, seed=1)[["ridge of users", "ridge of items"]].abs().min() > 4
+
+
+def test_without_features_and_with_one_noise_a_sweep_still_works():
+    sampler, *_ = tiny_sampler(HyperPriors(0.3, noise_dof=None))
+    sampler.features = tuple(Features.rotate(torch.zeros(6, 0, dtype=torch.float64), torch.ones(6, dtype=torch.bool)) for _ in range(2))
+    draw = sampler.sweep()
+    assert torch.isfinite(draw.user).all() and bool((sampler.noise == sampler.noise[0]).all())
+
+
+def test_rows_without_ratings_have_no_say_in_the_hyper_parameters():
+    rng = np.random.default_rng(0)
+    rows, rated = torch.as_tensor(rng.normal(size=(40, 3))), torch.arange(40) < 30
+    empty = Features.rotate(torch.zeros(40, 0, dtype=torch.float64), rated)
+    wild = rows.clone()
+    wild[30:] = 1e6
+    first, second = (draw_hyper(x, rated, empty, 1.0, HyperPriors(0.3), np.random.default_rng(1)) for x in (rows, wild))
+    assert torch.equal(first.precision, second.precision) and torch.equal(first.mean, second.mean)
+
+
+def test_noise_of_a_user_without_ratings_is_the_prior():
+    rng = np.random.default_rng(0)
+    rows = np.array([draw_noise(np.array([0.0, 5.0]), np.array([0, 10]), 2.0, HyperPriors(0.3), rng)[1][0] for _ in range(4000)])
+    assert np.isclose(rows.mean(), 2.0, rtol=0.03) and np.isclose(rows.var(), 2 * 2.0 ** 2 / 16, rtol=0.1)
+
+
+def test_latent_ratings_stay_in_their_cells_however_far_off_the_prediction():
+    thresholds, n = torch.tensor([-1.0, 0.0, 1.0]), 2000
+    for code, limits in enumerate([(-np.inf, -1), (-1, 0), (0, 1), (1, np.inf)]):
+        for center in (-40.0, -6.0, 0.0, 6.0, 40.0):
+            x = draw_latent(torch.full((n,), code), torch.full((n,), center), torch.ones(n), torch.rand(n), thresholds)
+            assert x.abs().max() < 50 and x.min() >= limits[0] - 1e-3 and x.max() <= limits[1] + 1e-3
+    tail = tail_deviate(torch.full((n,), 6.0), torch.full((n,), 1e4), torch.rand(n, generator=torch.Generator().manual_seed(0)))
+    assert np.isclose(float(tail.mean()), 6.158, atol=0.02)
+
+
+def test_thresholds_stay_in_order_when_levels_are_rare():
+    codes = torch.tensor([0] * 500 + [1] + [2] * 3 + [3] * 700)
+    thresholds = start_thresholds(Codes(codes, 4, torch.zeros(1)))
+    for _ in range(30):
+        thresholds = fit_thresholds(codes, torch.zeros(len(codes)), torch.ones(len(codes)), thresholds)
+        assert torch.isfinite(thresholds).all() and bool((thresholds.diff() > 0).all())
+    shares = level_probabilities(np.zeros(1), np.ones(1), thresholds.numpy())[0]
+    assert np.allclose(shares, np.bincount(codes) / len(codes), atol=0.01)
+
+
+@pytest.mark.parametrize("ratings, likelihood, n_levels", [
+    (np.arange(1, 6), "auto", 5), (np.arange(1, 101), "auto", 0), (np.arange(1, 101), "probit", 100), ([0, 1], "auto", 0), ([3], "auto", 0),
+    (np.arange(1, 6), "gaussian", 0)])
+def test_which_scales_are_levels(ratings, likelihood, n_levels):
+    assert len(rating_levels(np.array(ratings), likelihood)) == n_levels
+
+
+@pytest.mark.parametrize("transform", [lambda r: r * 4 - 10, lambda r: r * 20, lambda r: (r - 3) * 3.7 + np.random.default_rng(0).normal(size=len(r)) / 10],
+                         ids=["-8 to 10", "10 to 100", "continuous"])
+def test_other_scales_are_as_good(sample, fitted, transform):
+    train, test = (rows.assign(rating=transform(rows.rating.to_numpy(np.float64))) for rows in sample)
+    model = BayesianMF(**FAST).fit(train)
+    relative = [m.score(t) / t.rating.std() for m, t in ((fitted, sample[1]), (model, test))]
+    assert abs(relative[0] - relative[1]) < 0.01
+    assert np.isfinite(model.predict_frame(test)[["prediction", "std"]].to_numpy()).all()
+
+
+def test_bits_do_not_depend_on_threads(sample):
+    frames = [BayesianMF(**FAST, n_jobs=n).fit(sample[0]).predict_frame(sample[1]) for n in (1, 2)]
+    pd.testing.assert_frame_equal(*frames)
+
+
+def test_unknown_users_are_less_certain_than_known_ones(sample, fitted):
+    train, test = sample
+    frame = fitted.predict_frame(test.assign(userId=-1))
+    known = fitted.predict_frame(test)
+    assert frame["std"].mean() > known["std"].mean() and np.isfinite(frame["std"]).all() and set(frame.level) == {"bias"}
+    posterior = fitted.model_.posterior
+    assert len(posterior.noise) == train.userId.nunique() + 1 and posterior.user_draws.shape[1] == train.userId.nunique() + 1
+
+
+def test_levels_add_up_to_prediction_and_deviation(sample, fitted):
+    chance, frame = predict_levels(fitted.model_, sample[1]), fitted.predict_frame(sample[1])
+    stars = chance.columns.to_numpy()
+    assert np.allclose(chance.sum(axis=1), 1) and np.allclose(chance @ stars, frame.prediction, atol=1e-3)
+    assert np.allclose(np.sqrt(chance @ stars ** 2 - (chance @ stars) ** 2), frame["std"], atol=1e-3)
+
+
+def test_pit_is_uniform_for_ratings_drawn_from_the_prediction(sample, fitted):
+    chance = predict_levels(fitted.model_, sample[1]).to_numpy()
+    drawn = (chance.cumsum(1) < np.random.default_rng(7).random((len(chance), 1))).sum(1).clip(max=chance.shape[1] - 1)
+    pit = pit_values(fitted, sample[1].assign(rating=fitted.model_.posterior.levels[drawn]))
+    assert all(abs(coverage(pit, level) - level) < 0.03 for level in (0.5, 0.8, 0.9)) and abs(pit.mean() - 0.5) < 0.02
+    table = coverage_table(fitted, sample[1], sample[0])
+    assert table.shape == (21, 3) and table.to_numpy().min() > 0
+
+
+def test_history_watches_the_rows_given(sample):
+    train, test = sample
+    model = BayesianMF(**FAST, likelihood="gaussian").fit(train, validation=test)
+    predicted = model.predict(test, clip=False)
+    assert len(model.history_) == 15 and model.history_.seconds.is_monotonic_increasing
+    assert abs(model.history_.validation_rmse.iloc[-1] - np.sqrt(np.mean((predicted - test.rating) ** 2))) < 0.0005
+    assert model.history_.noise.between(0.3, 1.5).all()
+
+
+@pytest.mark.parametrize("settings, message", [
+    (dict(n_factors=0), "n_factors=0"), (dict(n_samples=1), "n_samples=1"), (dict(burn_in=-1), "burn_in=-1"), (dict(n_taste=1.5), "n_taste=1.5"),
+    (dict(likelihood="cauchy"), "likelihood='cauchy'"), (dict(n_factors=10**7), "GB of memory")])
+def test_bad_settings_are_refused(sample, settings, message):
+    with pytest.raises(mfrec.SettingError, match=message):
+        BayesianMF(**FAST | settings).fit(sample[0])
+
+
+def test_numbers_that_overflow_name_the_sweep(sample, monkeypatch):
+    from mfrec import bayes
+    monkeypatch.setattr(bayes, "draw_noise", lambda squares, counts, *rest: (1.0, np.full(len(counts), np.nan)))
+    with pytest.raises(mfrec.TrainingError, match="sweep 1: "):
+        BayesianMF(**FAST).fit(sample[0])
+
+
+@pytest.mark.parametrize("rows", [[(1, 1, 3)], [(1, 1, 3), (1, 2, 4)], [(u, i, 4) for u in range(6) for i in range(5)],
+                                  [(u, i, u % 3 + 1) for u in range(6) for i in range(5)]], ids=["single", "one user", "all equal", "few"])
+def test_tiny_tables(rows):
+    frame = pd.DataFrame(rows, columns=["userId", "movieId", "rating"])
+    predicted = BayesianMF(n_samples=4, burn_in=1).fit(frame).predict_frame(frame)
+    assert np.isfinite(predicted[["prediction", "std"]].to_numpy()).all()
+
+
+def mask(name):
+    ratings = real(name)
+    test = np.random.default_rng(0).random(len(ratings)) < 0.1
+    return ratings[~test], ratings[test]
+
+
+def test_more_sweeps_do_no_harm_on_little_data():
+    ratings = real("ml-latest-small")
+    train, held = mfrec.split_random(ratings.sample(6_000, random_state=1), 0.2, seed=1)
+    errors = []
+    for seed in range(3):
+        model = BayesianMF(n_samples=200, seed=seed).fit(train, validation=held)
+        errors.append(model.history_.validation_rmse.loc[[46, 206]])
+    early, late = np.mean(errors, axis=0)
+    assert late <= early + 0.002
+
+
+@pytest.mark.parametrize("name, at_most", [("ml-100k", 0.872), ("ml-latest-small", 0.803)])
+def test_accuracy_on_the_standard_mask(name, at_most):
+    train, test = mask(name)
+    model = BayesianMF().fit(train)
+    assert -model.score(test) <= at_most
+
+
+def test_accuracy_and_calibration_on_ml_1m():
+    train, test = mask("ml-1m")
+    model = BayesianMF().fit(train)
+    assert -model.score(test) <= 0.8175
+    table = coverage_table(model, test, train)
+    assert np.abs(table.loc["all"] - table.columns).to_numpy().max() < 0.02 and np.abs(table - table.columns).to_numpy().max() < 0.04
