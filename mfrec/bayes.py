@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['TIGHT', 'N_DRAWS', 'START_SWEEPS', 'START_TASTE', 'RELAX', 'MOST_LEVELS', 'HyperPriors', 'default_priors', 'Features',
-           'draw_wishart', 'Hyper', 'draw_hyper', 'draw_noise', 'Drawn', 'draw_rows', 'Draw', 'scattered', 'Sampler',
-           'tiny_sampler', 'draw_from_prior', 'draw_joint', 'pair_values', 'probes', 'geweke_scores', 'Codes',
-           'start_thresholds', 'cell_limits', 'draw_latent', 'tail_deviate', 'fit_thresholds', 'level_probabilities',
-           'ProbitSampler', 'best_pair', 'PairMean', 'SampledPosterior', 'Summary', 'new_row', 'in_stars', 'run_chain',
-           'Watch', 'choose_sizes', 'rating_levels', 'feature_blocks', 'start_chain', 'BayesianMF', 'plot_chain',
-           'predict_levels', 'pit_values', 'coverage', 'coverage_table', 'plot_calibration']
+           'draw_wishart', 'Hyper', 'draw_hyper', 'draw_noise', 'draw_alpha', 'Drawn', 'draw_rows', 'Draw', 'scattered',
+           'Sampler', 'tiny_sampler', 'draw_from_prior', 'draw_joint', 'pair_values', 'probes', 'geweke_scores',
+           'Codes', 'start_thresholds', 'cell_limits', 'draw_latent', 'tail_deviate', 'fit_thresholds',
+           'level_probabilities', 'ProbitSampler', 'best_pair', 'PairMean', 'SampledPosterior', 'Summary', 'new_row',
+           'in_stars', 'run_chain', 'Watch', 'choose_sizes', 'rating_levels', 'feature_blocks', 'start_chain',
+           'BayesianMF', 'plot_chain', 'predict_levels', 'pit_values', 'coverage', 'coverage_table', 'plot_calibration']
 
 # %% ../nbs/09_bayes.ipynb #bfadecca
 import time
@@ -43,7 +43,7 @@ class HyperPriors:
     mean_weight: float = 2.0  # rows that the hyper-mean's prior at zero is worth
     ridge_shape: float = 1.0  # Gamma prior of the features' ridge
     ridge_rate: float = 1.0
-    noise_dof: float | None = 16.0  # degrees of freedom of the noise per user; None: one noise for all
+    noise_dof: float | None = 16.0  # degrees of freedom of the noise of a user or item; None: one noise for all
     noise_shape: float = 1.0  # Gamma prior of the noise
     noise_rate: float = 1.0
 
@@ -116,19 +116,21 @@ def draw_hyper(rows: Tensor, rated: Tensor, features: Features, ridge: float, pr
     return Hyper(tensor(slopes[0]) + features.values @ tensor(slopes[1:]), tensor(precision), slopes, float(ridge))
 
 # %% ../nbs/09_bayes.ipynb #27ac62b3
-def draw_noise(squares: np.ndarray, counts: np.ndarray, alpha: float, priors: HyperPriors, rng: np.random.Generator) -> tuple[float, np.ndarray]:
-    """Draw the noise precisions given each user's squared errors and number of ratings: (global, one per user).
+def draw_noise(squares: np.ndarray, counts: np.ndarray, alpha: float, dof: float | None, rng: np.random.Generator) -> np.ndarray:
+    """Draw the noise precision of each row of one side given its weighted squared errors and number of ratings.
 
-    Per user: alpha_u ~ Gamma(dof / 2, rate dof / (2 alpha)), whose mean is alpha, and 1 / alpha is Gamma in turn. With `noise_dof=None`
-    all users have alpha, which is Gamma itself.
+    Its prior is Gamma(dof / 2, rate dof / (2 alpha)), whose mean is alpha; with dof=None it is alpha.
     """
+    return np.full(len(counts), alpha) if dof is None else rng.gamma((dof + counts) / 2) * 2 / (dof / alpha + squares)
+
+
+def draw_alpha(noise: np.ndarray, squares: np.ndarray, counts: np.ndarray, priors: HyperPriors, rng: np.random.Generator) -> float:
+    "Draw the global noise precision: 1 / alpha is Gamma given the users' precisions, or alpha given the squared errors if it is the only one."
     dof, shape, rate = priors.noise_dof, priors.noise_shape, priors.noise_rate
     if dof is None:
-        alpha = rng.gamma(shape + counts.sum() / 2, 1 / (rate + squares.sum() / 2))
-        return float(alpha), np.full(len(counts), alpha)
-    rows = rng.gamma((dof + counts) / 2) * 2 / (dof / alpha + squares)
-    seen = rows[counts > 0]
-    return float(1 / rng.gamma(shape + len(seen) * dof / 2, 1 / (rate + seen.sum() * dof / 2))), rows
+        return float(rng.gamma(shape + counts.sum() / 2, 1 / (rate + squares.sum() / 2)))
+    seen = noise[counts > 0]
+    return float(1 / rng.gamma(shape + len(seen) * dof / 2, 1 / (rate + seen.sum() * dof / 2)))
 
 # %% ../nbs/09_bayes.ipynb #f2bbdd1d
 @dataclass(frozen=True)
@@ -172,7 +174,7 @@ class Draw:
     item_mean: Tensor
     item_before: Tensor
     hypers: tuple[Hyper, Hyper]
-    noise: Tensor  # precision per user
+    noise: tuple[Tensor, Tensor]  # precision of users, and of items
     thresholds: Tensor | None = None  # of an ordered probit
 
 
@@ -197,30 +199,31 @@ class Sampler:
         self.generator, self.rng = torch.Generator(self.like.device).manual_seed(seed), np.random.default_rng(seed)
         self.d, self.ridges, self.alpha = users.vectors.shape[1], [1.0, 1.0], noise_precision
         self.noise = self.like.new_full((self.by_user.n_rows,), noise_precision)
+        self.item_noise = self.like.new_ones(self.by_item.n_rows)
         self.user, self.item = (scattered(part, self.normal(len(part.vectors))) for part in (users, items))
 
     def normal(self, n: int) -> Tensor:
         "Standard normal numbers (n, d), drawn at once so that they do not depend on buckets or threads."
         return torch.randn(n, self.d, generator=self.generator, dtype=self.like.dtype, device=self.like.device)
 
-    def draw_side(self, side: int, rows: Tensor, groups: RowGroups, table: Tensor, noise: Tensor | float) -> tuple[Hyper, Drawn]:
-        "Draw hyper-parameters and rows of the users (side 0) or items (1), given the rows as they are and the other side's table."
+    def draw_side(self, side: int, rows: Tensor, groups: RowGroups, table: Tensor, noise: Tensor) -> tuple[Hyper, Drawn, np.ndarray, np.ndarray]:
+        "Hyper-parameters and rows of one side, drawn given its rows as they are; and the rows' squared errors and numbers of ratings."
         hyper = draw_hyper(rows, self.rated[side], self.features[side], self.ridges[side], self.priors, self.rng, self.beta_term)
         self.ridges[side] = hyper.ridge
-        known = Known(table, Prior(hyper.precision, hyper.mean), noise)
-        return hyper, draw_rows(groups, known, self.normal(len(rows)), rows, self.relax, self.pool)
+        drawn = draw_rows(groups, Known(table, Prior(hyper.precision, hyper.mean), noise), self.normal(len(rows)), rows, self.relax, self.pool)
+        return hyper, drawn, *(x.double().cpu().numpy() for x in (drawn.squared_errors, groups.counts))
 
     def sweep(self) -> Draw:
-        "Users with their hyper-parameters, noise, items with theirs."
-        before = self.item
-        user_hyper, users = self.draw_side(0, self.user, self.by_user, gather_table(before), self.noise)
-        counts, squares = (x.double().cpu().numpy() for x in (self.by_user.counts, users.squared_errors))
-        self.alpha, noise = draw_noise(squares, counts, self.alpha, self.priors, self.rng)
-        self.noise = torch.as_tensor(noise).to(self.like)
+        "Users with their hyper-parameters and noise, then items with theirs."
+        before, dof = self.item, self.priors.noise_dof
+        user_hyper, users, *fit = self.draw_side(0, self.user, self.by_user, gather_table(before, self.item_noise), self.noise)
+        noise = draw_noise(*fit, self.alpha, dof, self.rng)
+        self.alpha = draw_alpha(noise, *fit, self.priors, self.rng)
+        self.noise = torch.as_tensor(noise if dof is not None else np.full(len(noise), self.alpha)).to(self.like)
         self.user, user_mean, before = self.rescale(users.vectors, users.means, before)
-        item_hyper, items = self.draw_side(1, before, self.by_item, gather_table(self.user, self.noise), 1.0)
-        self.item = items.vectors
-        return Draw(self.user, self.item, user_mean, items.means, before, (user_hyper, item_hyper), self.noise)
+        item_hyper, items, *fit = self.draw_side(1, before, self.by_item, gather_table(self.user, self.noise), self.item_noise)
+        self.item, self.item_noise = items.vectors, torch.as_tensor(draw_noise(*fit, 1.0, dof, self.rng)).to(self.like)
+        return Draw(self.user, self.item, user_mean, items.means, before, (user_hyper, item_hyper), (self.noise, self.item_noise))
 
     def rescale(self, *rows: Tensor) -> tuple[Tensor, ...]:
         return rows  # for a sampler whose unit may change with a sweep
@@ -260,9 +263,10 @@ def draw_joint(sampler: Sampler, users: Tensor, items: Tensor, rng: np.random.Ge
     priors = sampler.priors
     (sampler.user, first), (sampler.item, second) = (draw_from_prior(f, priors, sampler.d, rng) for f in sampler.features)
     sampler.ridges, sampler.alpha = [first, second], 1 / rng.gamma(priors.noise_shape, 1 / priors.noise_rate)
-    noise = rng.gamma(priors.noise_dof / 2, 2 * sampler.alpha / priors.noise_dof, len(sampler.user))
-    sampler.noise = torch.as_tensor(noise)
-    ratings = pair_values(sampler.user, sampler.item, users, items) + torch.as_tensor(rng.standard_normal(len(users))) / sampler.noise[users].sqrt()
+    none = np.zeros(len(sampler.user)), np.zeros(len(sampler.user))
+    sampler.noise, sampler.item_noise = (torch.as_tensor(draw_noise(*none, alpha, priors.noise_dof, rng)) for alpha in (sampler.alpha, 1.0))
+    sd = (sampler.noise[users] * sampler.item_noise[items]) ** -0.5
+    ratings = pair_values(sampler.user, sampler.item, users, items) + sd * torch.as_tensor(rng.standard_normal(len(users)))
     sampler.by_user, sampler.by_item = (groups.with_values(ratings) for groups in (sampler.by_user, sampler.by_item))
 
 # %% ../nbs/09_bayes.ipynb #3ec348d5
@@ -278,7 +282,7 @@ def probes(sampler: Sampler) -> dict[str, float]:
     f = (u[:, :-1] @ i[:, :-1].T + u[:, -1:] + i[:, -1]).numpy()
     return {"f11²": np.tanh(f[0, 0] ** 2), "f11·f12": np.tanh(f[0, 0] * f[0, 1]), "f11·f21": np.tanh(f[0, 0] * f[1, 0]),
             "mean f²": np.log(np.mean(f ** 2)), "|mean f|": abs(f.mean()), "noise": np.log(sampler.alpha), "noise of user 1": float(sampler.noise[0].log()),
-            "ridge of users": np.log(sampler.ridges[0]), "ridge of items": np.log(sampler.ridges[1])}
+            "noise of item 1": float(sampler.item_noise[0].log()), "ridge of users": np.log(sampler.ridges[0]), "ridge of items": np.log(sampler.ridges[1])}
 
 
 def geweke_scores(n_rounds: int = 200, n_sweeps: int = 5, relax: float = 0.0, beta_term: bool = True, seed: int = 0) -> pd.Series:
@@ -305,10 +309,11 @@ _NEAR_ONE = 0.9999999  # a uniform number may be 0, and erfinv(±1) is infinite
 
 @dataclass(frozen=True)
 class Codes:
-    "Ratings as levels 0..n_levels-1, and the user of each, in their original order."
+    "Ratings as levels 0..n_levels-1, and the user and item of each, in their original order."
     codes: Tensor
     n_levels: int
     users: Tensor
+    items: Tensor
 
 
 def start_thresholds(codes: Codes) -> Tensor:
@@ -381,7 +386,7 @@ class ProbitSampler(Sampler):
     def draw_values(self) -> None:
         "Refit the thresholds on a sample of the ratings, then draw the latent value of every rating."
         codes = self.codes.codes
-        n, root = len(codes), self.noise.sqrt()[self.codes.users]
+        n, root = len(codes), self.noise.sqrt()[self.codes.users] * self.item_noise.sqrt()[self.codes.items]
         middle = predict_rows(self.by_user, gather_table(self.item), self.user, self.pool)
         some = torch.randint(n, (min(n, 100_000),), generator=self.generator, device=middle.device)
         self.thresholds = fit_thresholds(codes[some], middle[some], root[some], self.thresholds)
@@ -454,8 +459,9 @@ class SampledPosterior(Posterior):
     """Draws spread over a chain, in stars. Only their differences matter, so constants are left out.
 
     `user_draws` (S, n_users + 1, k + 1), `item_draws` (S, n_items + 1, k + 1): factors and bias, the last row one that has no ratings.
-    `noise` (n_users + 1,): of a rating, or of the latent rating if `thresholds` (L - 1,) cut it into `levels` (L,); both empty if not.
+    The noise of a rating (latent if `thresholds` (L - 1,) cut it into `levels` (L,), both empty if not) is `noise` times `item_noise`.
     """
+    item_noise: np.ndarray
     user_draws: np.ndarray
     item_draws: np.ndarray
     thresholds: np.ndarray
@@ -472,8 +478,12 @@ class SampledPosterior(Posterior):
 
     def probabilities(self, model: FactorModel, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         "Probability of each level, (n, L)."
-        sd = np.sqrt(self.variance(model, users, items) + self.noise[users])
+        sd = self.predictive_sd(model, users, items)
         return level_probabilities(predict_positions(model, users, items), sd, self.thresholds)
+
+    def predictive_sd(self, model: FactorModel, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        "Standard deviation of ratings (of latent ones where there are levels) around the linear prediction."
+        return np.sqrt(self.variance(model, users, items) + self.noise[users] * self.item_noise[items])
 
     def mean(self, model: FactorModel, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         "Expected ratings: the linear prediction, or the mean over the levels."
@@ -484,7 +494,7 @@ class SampledPosterior(Posterior):
     def std(self, model: FactorModel, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         "Standard deviation of a new rating around its prediction."
         if not len(self.levels):
-            return super().std(model, users, items)
+            return self.predictive_sd(model, users, items)
         spread = lambda chance: np.sqrt(np.maximum(chance @ self.levels ** 2 - (chance @ self.levels) ** 2, 0))
         return self._by_block(spread, model, users, items)
 
@@ -501,7 +511,7 @@ class Summary:
     def __init__(self, n_factors: int, n_samples: int):
         self.rank, self.mean = int(1.5 * n_factors), PairMean(3 * n_factors, 9 * n_factors)
         self.draws, self.every = [], max(n_samples / N_DRAWS, 1.0)
-        self.noise, self.thresholds, self.count = 0, 0, 0
+        self.noise, self.thresholds, self.count = [0, 0], 0, 0
 
     def add(self, draw: Draw, sampler: Sampler) -> None:
         "Take in a draw."
@@ -511,8 +521,9 @@ class Summary:
         if self.count >= (len(self.draws) + 1) * self.every:
             self.draws.append([torch.cat([rows, new_row(hyper, sampler.rng)]) for rows, hyper in zip((draw.user, draw.item), draw.hypers)])
         dof = sampler.priors.noise_dof
-        unseen = (1 if dof is None else dof / (dof - 2)) / sampler.alpha      # prior mean of a user's noise variance
-        self.noise = self.noise + torch.cat([1 / draw.noise, draw.noise.new_tensor([unseen])]).sqrt()
+        for side, (noise, alpha) in enumerate(zip(draw.noise, (sampler.alpha, 1.0))):
+            unseen = (1 if dof is None else dof / (dof - 2)) / alpha      # prior mean of a row's noise variance
+            self.noise[side] = self.noise[side] + torch.cat([1 / noise, noise.new_tensor([unseen])]).sqrt()
         self.thresholds = None if draw.thresholds is None else self.thresholds + draw.thresholds
 
 
@@ -529,18 +540,19 @@ def in_stars(summary: Summary, data: Interactions, mean: float, unit: float, lev
     With levels these are replaced: the latent scale is laid on the stars by a regression of expected ratings on latent predictions.
     """
     user, item = summary.mean.result(summary.rank)
-    noise, thresholds = (summary.noise / summary.count).square().cpu().numpy(), np.zeros(0)
+    noise, item_noise = ((side / summary.count).square().cpu().numpy() for side in summary.noise)
+    thresholds = np.zeros(0)
     if len(levels):
         thresholds = (summary.thresholds / summary.count).cpu().numpy()
         some = np.random.default_rng(0).permutation(len(data))[:200_000]
         users, items = (torch.as_tensor(x[some], device=user.device) for x in (data.users, data.items))
         latent = pair_values(user, item, users, items).cpu().numpy()
-        expected = level_probabilities(latent, np.sqrt(noise[data.users[some]]), thresholds) @ levels
+        expected = level_probabilities(latent, np.sqrt(noise[data.users[some]] * item_noise[data.items[some]]), thresholds) @ levels
         unit = float(np.cov(latent, expected)[0, 1] / max(latent.var(ddof=1), 1e-12))
         mean = float(expected.mean() - unit * latent.mean())
     scale = np.float32([unit ** 0.5] * (summary.draws[0][0].shape[1] - 1) + [unit])
     draws = [torch.stack(side).cpu().numpy() * scale for side in zip(*summary.draws)]
-    posterior = SampledPosterior(noise * np.float32(unit ** 2), *draws, (mean + unit * thresholds).astype(np.float32), levels.astype(np.float32))
+    posterior = SampledPosterior(noise * np.float32(unit ** 2), item_noise, *draws, (mean + unit * thresholds).astype(np.float32), levels.astype(np.float32))
     found = center(mean, unit, user.cpu().numpy(), item.cpu().numpy(), data.user_counts() > 0, data.item_counts() > 0)
     return replace(found, posterior=posterior)
 
@@ -576,7 +588,7 @@ class Watch:
         pairs = ((draw.user_mean, draw.item_before), (draw.user, draw.item_mean))
         value = sum(pair_values(*pair, self.users, self.items) for pair in pairs).cpu().numpy() / 2
         if len(self.levels):
-            sd = (1 / draw.noise.sqrt()[self.users]).cpu().numpy()
+            sd = (draw.noise[0][self.users] * draw.noise[1][self.items]).rsqrt().cpu().numpy()
             value = level_probabilities(value, sd, draw.thresholds.cpu().numpy()) @ self.levels
         else:
             value = self.mean + self.unit * value
@@ -629,8 +641,8 @@ def start_chain(data: Interactions, n_factors: int, levels: np.ndarray, taste: l
     common = (*parts, features, default_priors(n_factors), state.noise_precision)
     if not len(levels):
         return Sampler(*common, seed=seed, pool=pool, relax=RELAX)
-    codes, users = (torch.as_tensor(x, device=device) for x in (np.searchsorted(levels, data.ratings), data.users))
-    return ProbitSampler(*common, Codes(codes, len(levels), users), seed=seed, pool=pool, relax=RELAX)
+    codes, users, items = (torch.as_tensor(x, device=device) for x in (np.searchsorted(levels, data.ratings), data.users, data.items))
+    return ProbitSampler(*common, Codes(codes, len(levels), users, items), seed=seed, pool=pool, relax=RELAX)
 
 # %% ../nbs/09_bayes.ipynb #06e67a70
 class BayesianMF(RatingEstimator):

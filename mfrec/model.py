@@ -430,16 +430,18 @@ class RatingEstimator(Fitted, BaseEstimator):
         return Interactions(u[known], i[known], validation[cols.rating].to_numpy(np.float32)[known], len(users), len(items))
 
     def _wrap(self, found: Solution, data: Interactions, cols: Columns, users: IdEncoder, items: IdEncoder) -> FactorModel:
-        def side(ids: IdEncoder, biases: np.ndarray, factors: np.ndarray, counts: np.ndarray) -> Side:
-            "Rows without ratings add nothing to a prediction."
-            rated = (counts > 0).astype(np.float32)
-            return Side(ids, np.ascontiguousarray(biases * rated, dtype=np.float32), np.ascontiguousarray(factors * rated[:, None], dtype=np.float32), counts)
+        def side(ids: IdEncoder, biases: np.ndarray, factors: np.ndarray, counts: np.ndarray) -> tuple[Side, float]:
+            "The side with its mean bias taken out, which is returned too; rows without ratings are zero."
+            rated, average = counts > 0, float(biases[counts > 0].mean())
+            as32 = lambda array: np.ascontiguousarray(np.where(rated if array.ndim == 1 else rated[:, None], array, 0), dtype=np.float32)
+            return Side(ids, as32(biases - average), as32(factors), counts), average
 
-        user = side(users, found.user_biases, found.user_factors, data.user_counts())
-        item = side(items, found.item_biases, found.item_factors, data.item_counts())
+        user, user_average = side(users, found.user_biases, found.user_factors, data.user_counts())
+        item, item_average = side(items, found.item_biases, found.item_factors, data.item_counts())
         settings = {k: v for k, v in self.get_params().items() if not k.endswith("_col")}
         about = {"solver": self.solver, "settings": settings, "n_ratings": len(data)}
-        return FactorModel(float(found.mean), (float(data.ratings.min()), float(data.ratings.max())), user, item, cols, about, found.posterior)
+        mean = float(found.mean) + user_average + item_average  # so that somebody unknown is taken for an average user
+        return FactorModel(mean, (float(data.ratings.min()), float(data.ratings.max())), user, item, cols, about, found.posterior)
 
     def _check(self) -> None:
         "Refuse parameters out of range, before any work."
