@@ -6,7 +6,7 @@
 __all__ = ['EXPLAINED', 'BIAS_RIDGE', 'PRIOR_ROWS', 'PATIENCE', 'MIN_GAIN', 'Features', 'Part', 'standardized_features',
            'choose_factors', 'ridge_prior', 'side_features', 'start_parts', 'half_sweep', 'penalty', 'learned_noise',
            'regress', 'learned_prior', 'Sweeps', 'run_sweeps', 'score_pairs', 'SpreadPosterior', 'spread_in_stars',
-           'ALSMF', 'watched_tensors', 'in_stars']
+           'ALSMF', 'watched_tensors', 'row_prior', 'in_stars']
 
 # %% ../nbs/08_als.ipynb #2fe43115
 import time
@@ -17,10 +17,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from .content import taste_features
+from .content import Taste, taste_features
 from .data import SettingError, progress_bar
 from .encoding import Interactions
-from .model import Content, FactorModel, Posterior, RatingEstimator, Solution, center, check_memory
+from .model import Content, FactorModel, Posterior, RatingEstimator, RowPrior, Solution, center, check_memory
 from .normal_equations import Known, Prior, RowGroups, Solved, gather_table, group_rows, solve_rows, spread_table, worker_pool
 from .training import pick_device, standard_units
 
@@ -29,6 +29,8 @@ from .training import pick_device, standard_units
 class Features:
     "Side features, standardized over the rated rows (0 in others), and their regression on the side's vectors."
     values: Tensor  # [n, f]
+    average: Tensor  # [f], which was subtracted
+    deviation: Tensor  # [f], by which the columns were divided
     eigenvalues: Tensor  # of valuesᵀ values, [f]
     eigenvectors: Tensor  # [f, f]
     ridge: float = 10.0  # where it starts; learned
@@ -51,9 +53,11 @@ def standardized_features(values: Tensor | None, rated: Tensor) -> Features | No
     if values is None or values.shape[1] == 0:
         return None
     known = values[rated]
-    centered = (values - known.mean(0)) / known.std(0, correction=0).clamp(min=1e-12) * rated[:, None]
+    deviation = known.std(0, correction=0).clamp(min=1e-12)
+    average = known.mean(0)
+    centered = (values - average) / deviation * rated[:, None]
     eigenvalues, eigenvectors = torch.linalg.eigh((centered.T @ centered).double())
-    return Features(centered, eigenvalues.clamp(min=0).to(values), eigenvectors.to(values))
+    return Features(centered, average, deviation, eigenvalues.clamp(min=0).to(values), eigenvectors.to(values))
 
 # %% ../nbs/08_als.ipynb #824d1e5b
 EXPLAINED = 0.3  # share of the variance that factors are first taken to explain
@@ -72,11 +76,10 @@ def ridge_prior(n_factors: int, reg: float | None, like: Tensor) -> Prior:
     return Prior(torch.diag(diagonal), torch.zeros_like(diagonal))
 
 
-def side_features(data: Interactions, n_taste: int, content: Content, seed: int) -> tuple[np.ndarray | None, np.ndarray | None]:
+def side_features(data: Interactions, taste: Taste | None, content: Content) -> tuple[np.ndarray | None, np.ndarray | None]:
     "Features of users and of items (n, f): taste first, then what `fit` was given; None for a side without any."
-    taste = taste_features(data, n_taste, seed) if n_taste else (None, None)
     given = (None if side is None else side.centered(counts > 0) for side, counts in zip(content, (data.user_counts(), data.item_counts())))
-    both = ([block for block in blocks if block is not None] for blocks in zip(taste, given))
+    both = ([block for block in blocks if block is not None] for blocks in zip(taste[:2] if taste else (None, None), given))
     return tuple(np.hstack(blocks) if blocks else None for blocks in both)
 
 
@@ -274,9 +277,10 @@ class ALSMF(RatingEstimator):
         ratings = torch.as_tensor((data.ratings - np.float32(mean)) / np.float32(scale)).to(device)
         watched = None if validation is None else watched_tensors(validation, mean, scale, device)
         with worker_pool(self.n_jobs, device) as pool:  # one torch thread outside the pool: no sum depends on n_jobs
-            features = side_features(data, n_taste, content if learn else Content(), self.seed)
+            taste = taste_features(data, n_taste, self.seed) if n_taste else None
+            features = side_features(data, taste, content if learn else Content())
             users, items = start_parts(data, ratings, k, ridge_prior(k, self.reg, ratings), features, self.seed)
-            return in_stars(run_sweeps(users, items, self.n_sweeps, learn, pool, watched), mean, scale, learn)
+            return in_stars(run_sweeps(users, items, self.n_sweeps, learn, pool, watched), mean, scale, learn, taste)
 
 # %% ../nbs/08_als.ipynb #8ca4f030
 def watched_tensors(data: Interactions, mean: float, scale: float, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
@@ -285,7 +289,29 @@ def watched_tensors(data: Interactions, mean: float, scale: float, device: torch
                                                              ((data.ratings - mean) / scale).astype(np.float32)))
 
 
-def in_stars(state: Sweeps, mean: float, scale: float, learn: bool) -> Solution:
+def row_prior(part: Part, other: Part, noise_precision: float, scale: float, taste: np.ndarray | None) -> RowPrior:
+    """A side's prior in stars, with both sides' factors centered; `taste` (n_other, f) is what the other side's rows mean for its taste.
+
+    Centering and scaling are one affine map of [factors, bias], t(x) = T x + c; the prior goes through it.
+    """
+    k = part.vectors.shape[1] - 1
+    vectors, shift = part.vectors[part.rated].double(), other.vectors[other.rated, :-1].double().mean(0)
+    matrix = torch.eye(k + 1, dtype=torch.float64, device=vectors.device) * scale ** 0.5
+    matrix[k, :k], matrix[k, k] = scale * shift, scale
+    offset = -matrix @ vectors.mean(0)
+    inverse = torch.linalg.inv(matrix)
+    mean, implicit = part.prior.mean.double(), np.zeros((0, k + 1))
+    if mean.ndim == 2:
+        mean = mean[part.rated].mean(0)
+    if taste is not None and part.features is not None and part.features.slopes is not None:
+        n_taste = taste.shape[1]
+        step = (part.features.slopes[:n_taste] / part.features.deviation[:n_taste, None]).double()
+        mean, implicit = mean - part.features.average[:n_taste].double() @ step, taste @ (step @ matrix.T).cpu().numpy()
+    precision = inverse.T @ part.prior.precision.double() @ inverse
+    return RowPrior(precision.cpu().numpy(), (matrix @ mean + offset).cpu().numpy(), scale ** 2 / noise_precision, implicit.astype(np.float32))
+
+
+def in_stars(state: Sweeps, mean: float, scale: float, learn: bool, taste: Taste | None) -> Solution:
     "The finished sweeps as a Solution in stars, factors and biases centered over the rated rows."
     users, items = state.users, state.items
     history = pd.DataFrame(state.history)
@@ -298,4 +324,6 @@ def in_stars(state: Sweeps, mean: float, scale: float, learn: bool) -> Solution:
     tables = [part.vectors.cpu().numpy() for part in (users, items)]
     rated = [part.rated.cpu().numpy() for part in (users, items)]
     found = center(mean, scale, *tables, *rated)
-    return replace(found, history=history if learn else history.drop(columns="noise"), posterior=posterior)
+    of = (taste.of_item, taste.of_user) if taste else (None, None)
+    priors = (row_prior(part, other, state.noise_precision, scale, basis) for part, other, basis in ((users, items, of[0]), (items, users, of[1])))
+    return replace(found, **dict(zip(("user_prior", "item_prior"), priors)), history=history if learn else history.drop(columns="noise"), posterior=posterior)

@@ -7,9 +7,10 @@ __all__ = ['TIGHT', 'N_DRAWS', 'START_SWEEPS', 'START_TASTE', 'RELAX', 'MOST_LEV
            'draw_wishart', 'Hyper', 'draw_hyper', 'draw_noise', 'draw_alpha', 'Drawn', 'draw_rows', 'Draw', 'scattered',
            'Sampler', 'tiny_sampler', 'draw_from_prior', 'draw_joint', 'pair_values', 'probes', 'geweke_scores',
            'Codes', 'start_thresholds', 'cell_limits', 'draw_latent', 'tail_deviate', 'fit_thresholds',
-           'level_probabilities', 'ProbitSampler', 'best_pair', 'PairMean', 'SampledPosterior', 'Summary', 'new_row',
-           'in_stars', 'run_chain', 'Watch', 'choose_sizes', 'rating_levels', 'feature_blocks', 'start_chain',
-           'BayesianMF', 'plot_chain', 'predict_levels', 'pit_values', 'coverage', 'coverage_table', 'plot_calibration']
+           'level_probabilities', 'ProbitSampler', 'best_pair', 'PairMean', 'in_blocks', 'SampledPosterior', 'Summary',
+           'new_row', 'in_stars', 'run_chain', 'Watch', 'choose_sizes', 'rating_levels', 'feature_blocks',
+           'start_chain', 'BayesianMF', 'plot_chain', 'predict_levels', 'pit_values', 'coverage', 'coverage_table',
+           'plot_calibration']
 
 # %% ../nbs/09_bayes.ipynb #bfadecca
 import time
@@ -194,8 +195,7 @@ class Sampler:
     def __init__(self, users: Part, items: Part, features: tuple[Features, Features], priors: HyperPriors, noise_precision: float = 2.0,
                  seed: int = 0, pool: ThreadPoolExecutor | None = None, relax: float = 0.0, beta_term: bool = True):
         self.features, self.priors, self.pool, self.relax, self.beta_term = features, priors, pool, relax, beta_term
-        self.by_user, self.by_item, self.rated = users.groups, items.groups, (users.rated, items.rated)
-        self.like = features[0].values
+        self.by_user, self.by_item, self.rated, self.like = users.groups, items.groups, (users.rated, items.rated), features[0].values
         self.generator, self.rng = torch.Generator(self.like.device).manual_seed(seed), np.random.default_rng(seed)
         self.d, self.ridges, self.alpha = users.vectors.shape[1], [1.0, 1.0], noise_precision
         self.noise = self.like.new_full((self.by_user.n_rows,), noise_precision)
@@ -451,7 +451,9 @@ class PairMean:
         return [torch.cat([stack[0] * self.count ** -0.5, bias[:, None] / self.count], 1) for stack, bias in zip(self.stacks, self.biases)]
 
 # %% ../nbs/09_bayes.ipynb #81028163
-_ROWS = 1 << 15  # pairs at a time
+def in_blocks(function: Callable, users: np.ndarray, items: np.ndarray, size: int = 1 << 15) -> np.ndarray:
+    "function(users, items) a block of pairs at a time, so that memory stays small."
+    return np.concatenate([np.zeros(0), *(function(users[a:a + size], items[a:a + size]) for a in range(0, len(users), size))])
 
 # %% ../nbs/09_bayes.ipynb #3eeffc47
 @dataclass(frozen=True)
@@ -469,12 +471,10 @@ class SampledPosterior(Posterior):
 
     def variance(self, model: FactorModel, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         "Variance of the predictions (of the latent ones where there are levels) over the draws."
-        out = np.empty(len(users), np.float32)
-        for start in range(0, len(users), _ROWS):
-            u, i = users[start:start + _ROWS], items[start:start + _ROWS]
+        def spread(u: np.ndarray, i: np.ndarray) -> np.ndarray:
             values = [np.einsum("nk,nk->n", p[u, :-1], q[i, :-1]) + p[u, -1] + q[i, -1] for p, q in zip(self.user_draws, self.item_draws)]
-            out[start:start + _ROWS] = np.var(values, axis=0, ddof=1)
-        return out
+            return np.var(values, axis=0, ddof=1)
+        return in_blocks(spread, users, items)
 
     def probabilities(self, model: FactorModel, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         "Probability of each level, (n, L)."
@@ -489,18 +489,16 @@ class SampledPosterior(Posterior):
         "Expected ratings: the linear prediction, or the mean over the levels."
         if not len(self.levels):
             return predict_positions(model, users, items)
-        return self._by_block(lambda chance: chance @ self.levels, model, users, items)
+        return in_blocks(lambda u, i: self.probabilities(model, u, i) @ self.levels, users, items)
 
     def std(self, model: FactorModel, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         "Standard deviation of a new rating around its prediction."
         if not len(self.levels):
             return self.predictive_sd(model, users, items)
-        spread = lambda chance: np.sqrt(np.maximum(chance @ self.levels ** 2 - (chance @ self.levels) ** 2, 0))
-        return self._by_block(spread, model, users, items)
-
-    def _by_block(self, function: Callable, model: FactorModel, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        blocks = ((users[a:a + _ROWS], items[a:a + _ROWS]) for a in range(0, len(users), _ROWS))
-        return np.concatenate([np.zeros(0), *(function(self.probabilities(model, u, i)) for u, i in blocks)])
+        def spread(u: np.ndarray, i: np.ndarray) -> np.ndarray:
+            chance = self.probabilities(model, u, i)
+            return np.sqrt(np.maximum(chance @ self.levels ** 2 - (chance @ self.levels) ** 2, 0))
+        return in_blocks(spread, users, items)
 
 # %% ../nbs/09_bayes.ipynb #75f15794
 N_DRAWS = 16  # draws kept of a chain

@@ -305,9 +305,15 @@ def _as_torch(matrix: sparse.csr_matrix) -> torch.Tensor:
 
 # %% ../nbs/04_content.ipynb #3ba08923
 class Taste(NamedTuple):
-    "Taste features by position: user (n_users, f) and item (n_items, f), float32; rows without ratings are zero."
+    """Taste features by position: user (n_users, f) and item (n_items, f), float32; rows without ratings are zero.
+
+    A row's features are the sum, over what it rated, of the other side's `of_item` (n_items, f) or `of_user` (n_users, f), over the root of
+    the number of ratings; so they are known for rows that come later as well.
+    """
     user: np.ndarray
     item: np.ndarray
+    of_item: np.ndarray
+    of_user: np.ndarray
 
 
 def taste_features(data: Interactions, n_features: int = 64, seed: int = 0) -> Taste:
@@ -320,15 +326,15 @@ def taste_features(data: Interactions, n_features: int = 64, seed: int = 0) -> T
         raise SettingError(f"n_features={n_features}; it must be 1 or more")
     rank = min(n_features, data.n_users - 1, data.n_items - 1)
     if rank < 1:
-        return Taste(np.zeros((data.n_users, 0), np.float32), np.zeros((data.n_items, 0), np.float32))
+        return Taste(*(np.zeros((n, 0), np.float32) for n in (data.n_users, data.n_items, data.n_items, data.n_users)))
     users, items = (np.maximum(counts, 1).astype(np.float32) ** -0.5 for counts in (data.user_counts(), data.item_counts()))
     values = users[data.users] * items[data.items]
     matrix = sparse.csr_matrix((values, (data.users, data.items)), shape=(data.n_users, data.n_items))
-    left, singular, right = truncated_svd(matrix, rank, seed)
-    return Taste(_unit_scale(left * singular), _unit_scale(right * singular))
-
-
-def _unit_scale(features: torch.Tensor) -> np.ndarray:
-    "Features times one number, so that a row's squared length averages 1."
-    size = features.square().sum(1).mean().sqrt().clamp(min=1e-12)
-    return (features / size).numpy()
+    left, _, right = (x.numpy() for x in truncated_svd(matrix, rank, seed))
+    parts = []
+    for rows, basis, scale in ((matrix, right, items), (matrix.T, left, users)):
+        features = rows @ basis
+        unit = np.sqrt(np.square(features).sum(1, dtype=np.float64).mean()) or 1.0       # a row's squared length averages 1
+        parts.append(((features / unit).astype(np.float32), (basis * scale[:, None] / unit).astype(np.float32)))
+    (user, of_item), (item, of_user) = parts
+    return Taste(user, item, of_item, of_user)

@@ -20,7 +20,7 @@ from .bayes import SampledPosterior
 from .content import FeatureSchema
 from .data import Columns, DataError
 from .encoding import IdEncoder
-from .model import ContentModel, FactorModel, Posterior, Side, fitted_method
+from .model import ContentModel, FactorModel, Posterior, RowPrior, Side, fitted_method
 
 # %% ../nbs/15_persist.ipynb #8f9a0384
 FORMAT = 1
@@ -30,6 +30,8 @@ POSTERIORS = {kind.__name__: kind for kind in (SpreadPosterior, SampledPosterior
 
 def _side_arrays(name: str, side: Side) -> dict[str, np.ndarray]:
     arrays = {f"{name}.{field}": np.ascontiguousarray(getattr(side, field)) for field in _ARRAYS}
+    if side.prior is not None:
+        arrays |= {f"{name}.prior.{f.name}": np.ascontiguousarray(getattr(side.prior, f.name)) for f in fields(RowPrior)}
     whole = side.ids.classes_.dtype.kind in "iu"
     return arrays | ({f"{name}.ids": side.ids.classes_.astype(np.int64)} if whole else {})
 
@@ -105,4 +107,5 @@ def _posterior(name: str | None, arrays: dict[str, np.ndarray]) -> Posterior | N
 
 def _side(name: str, arrays: dict[str, np.ndarray], text_ids: dict[str, list[str]]) -> Side:
     ids = np.array(text_ids[name], dtype=object) if name in text_ids else arrays[f"{name}.ids"]
-    return Side(IdEncoder.from_classes(ids), *(arrays[f"{name}.{field}"] for field in _ARRAYS))
+    prior = {f.name: arrays[f"{name}.prior.{f.name}"] for f in fields(RowPrior)} if f"{name}.prior.mean" in arrays else None
+    return Side(IdEncoder.from_classes(ids), *(arrays[f"{name}.{field}"] for field in _ARRAYS), prior and RowPrior(**prior | {"noise": prior["noise"].item()}))

@@ -149,3 +149,47 @@ def test_validation_rows_may_be_given(solver, ratings):
     assert np.isfinite(clone(solver).fit(train, validation=held).predict(held)).all()
     with pytest.raises(mfrec.DataError, match="validation ratings: no row"):
         clone(solver).fit(train, validation=held.assign(userId=-1))
+
+
+def test_people_are_folded_in(fitted, solver, ratings):
+    strangers = ratings[ratings.userId.isin(ratings.userId.unique()[:40])].assign(userId=lambda f: f.userId + 10**6)
+    folded = fitted.fold_in(strangers)
+    assert isinstance(folded, mfrec.FactorModel) and set(folded.user.ids.classes_) == set(strangers.userId)
+    frame = folded.predict_frame(strangers)
+    assert set(frame.level) == {"full"} and np.isfinite(frame.prediction).all() and ("std" in frame) == ("std" in fitted.predict_frame(strangers))
+    known = strangers.assign(userId=strangers.userId - 10**6)
+    if solver.solver == "bayes":   # a posterior mean over the chain, not one solve
+        assert np.corrcoef(frame.prediction, fitted.predict(known))[0, 1] > 0.85
+    else:
+        at = fitted.model_.user.ids.lookup(known.userId.unique())
+        mine = folded.user.ids.lookup(strangers.userId.unique())
+        assert np.abs(folded.user.factors[mine] - fitted.model_.user.factors[at]).max(initial=0) < 1e-3
+        assert np.abs(folded.user.biases[mine] - fitted.model_.user.biases[at]).max() < 1e-3
+    one = folded.user.ids.classes_[0]
+    alone = fitted.fold_in(strangers[strangers.userId == one])
+    assert np.allclose(alone.predict(strangers[strangers.userId == one]), folded.predict(strangers[strangers.userId == one]), atol=1e-4)
+
+
+def test_items_are_folded_in(fitted, ratings):
+    some = ratings[ratings.movieId.isin(ratings.movieId.unique()[:40])]
+    new = some.assign(movieId=some.movieId + 10**7)
+    folded = fitted.fold_in_items(new)
+    assert set(folded.predict_frame(new).level) == {"full"} and set(folded.item.ids.classes_) == set(new.movieId)
+    assert np.corrcoef(folded.predict(new), fitted.predict(some))[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("spoil, message", [
+    (lambda f: f[:0], "no rows"), (lambda f: f.assign(rating=9.0), "9"), (lambda f: f.assign(movieId=-1), "has an item that the model knows"),
+    (lambda f: f.assign(rating=np.nan), "missing or not finite"), (lambda f: f.drop(columns="userId"), "no user column"),
+])
+def test_ratings_that_cannot_be_folded_in_are_refused(fitted, ratings, spoil, message):
+    with pytest.raises(mfrec.DataError, match=message):
+        fitted.fold_in(spoil(ratings.head(20)))
+
+
+def test_ratings_of_unknown_items_are_left_out_with_one_warning(fitted, ratings):
+    rows = ratings.head(20).copy()
+    rows.iloc[:3, 1] = -1
+    with pytest.warns(mfrec.MfrecWarning, match="3 of 20 rows are of items without ratings") as caught:
+        fitted.fold_in(rows)
+    assert len(caught) == 1

@@ -2,20 +2,22 @@
 
     python peers_worker.py job.json
 
-Run by the Python that has the library in question: the peers' own, or ours for the models of mfrec. A job has
-`model` (a name in MODELS, or a class of mfrec), `params`, `train` and `test` (parquet: user, item, rating), `threads`, `predictions`
-(where to write them, .npy), and for models that take item features `items` (parquet: item, features). Predictions are clipped to
-the scale of the training ratings for everyone; pairs that a library does not predict get the prediction of damped biases.
+Run by the Python that has the library in question: the peers' own, or ours for the models of mfrec. A job has `model` (a name in
+MODELS, or mfrec.NAME), `params`, `train` and `test` (parquet: user, item, rating), `threads` and `predictions` (where to write
+them, .npy). Predictions are clipped to the scale of the training ratings for everyone; pairs that a library does not predict
+get the prediction of damped biases.
 """
 import json
+import operator
 import os
 import re
 import sys
 import time
+from pathlib import Path
 
-JOB = json.load(open(sys.argv[1])) if __name__ == "__main__" else {"threads": 1}
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS", "LK_NUM_THREADS", "LK_NUM_BACKEND_THREADS"):
-    os.environ[name] = str(JOB["threads"])  # read by the libraries when they are imported
+JOB = json.loads(Path(sys.argv[1]).read_text()) if __name__ == "__main__" else {"threads": 1}
+for name in ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "RAYON_NUM", "LK_NUM", "LK_NUM_BACKEND"):
+    os.environ[f"{name}_THREADS"] = str(JOB["threads"])  # read when the libraries are imported
 
 import numpy as np
 import pandas as pd
@@ -23,7 +25,7 @@ import pandas as pd
 
 def memory(field):
     "VmRSS (now) or VmHWM (peak) of this process, in MB of 2**20 bytes."
-    return int(re.search(rf"{field}:\s+(\d+)", open("/proc/self/status").read())[1]) / 1024
+    return int(re.search(rf"{field}:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
 
 
 def positions(known, ids):
@@ -33,7 +35,7 @@ def positions(known, ids):
 
 
 def damped_biases(train, damping=5.0, sweeps=10):
-    "The fallback, and the bias row: mean + user bias + item bias; an unknown user or item has bias 0."
+    "The fallback: mean + user bias + item bias; an unknown user or item has bias 0."
     mean = train.rating.mean()
     user, item = pd.Series(0.0, train.user.unique()), pd.Series(0.0, train.item.unique())
     for _ in range(sweeps):
@@ -53,8 +55,8 @@ def surprise_model(kind):
         data = surprise.Dataset.load_from_df(train[["user", "item", "rating"]], reader).build_full_trainset()
         params = dict(params)
         if kind.startswith("KNN"):
-            options = {"name": params.pop("similarity", "pearson_baseline"), "user_based": False, "shrinkage": params.pop("shrinkage", 100)}
-            params |= {"sim_options": options, "verbose": False}
+            similarity = {"name": params.pop("similarity", "pearson_baseline"), "shrinkage": params.pop("shrinkage", 100)}
+            params |= {"sim_options": {**similarity, "user_based": False}, "verbose": False}
         else:
             params |= {"random_state": 0}
         model = getattr(surprise, kind)(**params).fit(data)
@@ -91,43 +93,59 @@ def cmfrec_model(train, params, threads):
     return predict
 
 
-def myfm_model(train, params, threads):
-    """Ids, the user's rated items and the item's raters (each 1/sqrt(count)), as in myFM's own MovieLens 1M example.
+def features_of(items, path):
+    "The 0/1 matrix of each item's features, from a parquet file with the columns item and features (a list per row)."
+    table = pd.read_parquet(path).explode("features").dropna()
+    table = table[positions(items, table.item.to_numpy()) >= 0]
+    names = np.sort(table.features.unique())
+    at = positions(items, table.item.to_numpy()), positions(names, table.features.to_numpy())
+    return sparse_matrix(at, (len(items), len(names)))
 
-    Other entries of `params`: `user_implicit`, `item_implicit`, `items` (parquet with the columns item and features), `ordered`.
+
+def sparse_matrix(at, shape):
+    "A sparse matrix of ones at the given rows and columns."
+    from scipy import sparse
+    return sparse.csr_matrix((np.ones(len(at[0])), at), shape=shape)
+
+
+def myfm_sides(train, params):
+    "The known ids of both sides and their rows: one-hot id, who rated what by 1/sqrt(count), and for items any features."
+    from scipy import sparse
+    users, items = np.sort(train.user.unique()), np.sort(train.item.unique())
+    at = positions(users, train.user.to_numpy()), positions(items, train.item.to_numpy())
+    seen = sparse_matrix(at, (len(users), len(items)))
+    scaled = lambda m: sparse.diags(1 / np.sqrt(np.asarray(m.sum(axis=1)).ravel())) @ m
+    user_parts = [sparse.identity(len(users))] + [scaled(seen)] * params["user_implicit"]
+    item_parts = [sparse.identity(len(items))] + [scaled(seen.T.tocsr())] * params["item_implicit"]
+    if params["items"]:
+        item_parts.append(features_of(items, params["items"]))
+    empty = lambda parts: sparse.csr_matrix((1, sum(m.shape[1] for m in parts)))
+    stack = lambda parts: sparse.vstack([sparse.hstack(parts), empty(parts)], format="csr")
+    sizes = [m.shape[1] for m in user_parts + item_parts]
+    return ((users, stack(user_parts)), (items, stack(item_parts))), sizes  # the last row, all zero, is for an unknown id
+
+
+def myfm_model(train, params, threads):
+    """Ids, the user's rated items and the item's raters, as in myFM's own MovieLens 1M example.
+
+    Entries of `params`: `rank`, `n_iter`, `user_implicit`, `item_implicit`, `items` (parquet with item and features), `ordered`.
     """
     import myfm
-    from scipy import sparse
     params = {"rank": 10, "n_iter": 200, "user_implicit": True, "item_implicit": True, "items": None, "ordered": False, **params}
-    users, items = np.sort(train.user.unique()), np.sort(train.item.unique())
-    seen = sparse.csr_matrix((np.ones(len(train)), (positions(users, train.user.to_numpy()), positions(items, train.item.to_numpy()))),
-                             shape=(len(users), len(items)))
-    scaled = lambda m: sparse.diags(1 / np.sqrt(np.maximum(np.asarray(m.sum(axis=1)).ravel(), 1))) @ m
-    features = None
-    if params["items"]:
-        table = pd.read_parquet(params["items"]).explode("features").dropna()
-        names = np.sort(table.features.unique())
-        table = table[positions(items, table.item.to_numpy()) >= 0]
-        features = sparse.csr_matrix((np.ones(len(table)), (positions(items, table.item.to_numpy()), positions(names, table.features.to_numpy()))),
-                                     shape=(len(items), len(names)))
-    user_parts = [sparse.identity(len(users))] + [scaled(seen)] * params["user_implicit"]
-    item_parts = [sparse.identity(len(items))] + [scaled(seen.T.tocsr())] * params["item_implicit"] + ([features] if features is not None else [])
-    sides = [sparse.hstack(parts, format="csr") for parts in (user_parts, item_parts)]
-    sides = [sparse.vstack([m, sparse.csr_matrix((1, m.shape[1]))], format="csr") for m in sides]  # last row: an unknown id, all zero
+    sides, sizes = myfm_sides(train, params)
 
     def blocks(frame):
         "One row of features per distinct id, and for each rating the row that it uses."
         result = []
-        for m, known, ids in zip(sides, (users, items), (frame.user.to_numpy(), frame.item.to_numpy())):
+        for (known, features), ids in zip(sides, (frame.user.to_numpy(), frame.item.to_numpy())):
             at = positions(known, ids)
             rows, where = np.unique(np.where(at < 0, len(known), at), return_inverse=True)
-            result.append(myfm.RelationBlock(where.tolist(), m[rows]))
+            result.append(myfm.RelationBlock(where.tolist(), features[rows]))
         return result
 
     values = np.sort(train.rating.unique())
     target = np.searchsorted(values, train.rating) if params["ordered"] else train.rating.to_numpy(np.float64)
     model = (myfm.MyFMOrderedProbit if params["ordered"] else myfm.MyFMRegressor)(rank=params["rank"], random_seed=42)
-    sizes = [m.shape[1] for m in user_parts + item_parts]
     model.fit(None, target, X_rel=blocks(train), n_iter=params["n_iter"], group_shapes=sizes)
     if params["ordered"]:
         return lambda test: model.predict_proba(None, blocks(test), n_workers=threads) @ values
@@ -137,16 +155,16 @@ def myfm_model(train, params, threads):
 def mfrec_model(name):
     def fit(train, params, threads):
         import mfrec
-        model = getattr(mfrec, name)(**params)
-        if hasattr(model, "n_jobs"):
-            model.n_jobs = threads
+        model = operator.attrgetter(name)(mfrec)(**params)  # a class, or a constructor such as ALSMF.quick
+        if "n_jobs" in model.get_params():
+            model.set_params(n_jobs=threads)
         model.fit(train)
         return lambda test: model.predict(test)
     return fit
 
 
-MODELS = {"bias": lambda train, params, threads: damped_biases(train, **params), "surprise SVD": surprise_model("SVD"),
-          "surprise SVD++": surprise_model("SVDpp"), "surprise item-kNN": surprise_model("KNNBaseline"), "lenskit BiasedMF": lenskit_biased_mf,
+MODELS = {"surprise SVD": surprise_model("SVD"), "surprise SVD++": surprise_model("SVDpp"),
+          "surprise item-kNN": surprise_model("KNNBaseline"), "lenskit BiasedMF": lenskit_biased_mf,
           "cmfrec": cmfrec_model, "cmfrec implicit": cmfrec_model, "myfm": myfm_model, "myfm ordered": myfm_model}
 IMPORTS = {"surprise": "surprise", "lenskit": "lenskit.als", "cmfrec": "cmfrec", "myfm": "myfm", "mfrec": "mfrec"}
 
@@ -160,7 +178,7 @@ def run(job):
     if library == "lenskit":
         from lenskit import parallel
         parallel.initialize()
-    fit = mfrec_model(name.split(".")[1]) if library == "mfrec" else MODELS[name]
+    fit = mfrec_model(name.removeprefix("mfrec.")) if library == "mfrec" else MODELS[name]
     before = memory("VmRSS")
     train, test = pd.read_parquet(job["train"]), pd.read_parquet(job["test"], columns=["user", "item"])
     start = time.perf_counter()
@@ -173,7 +191,8 @@ def run(job):
     if missing.any():
         predictions[missing] = damped_biases(train)(test[missing])
     predictions = predictions.clip(train.rating.min(), train.rating.max())
-    return predictions, {"seconds_fit": fitted - start, "seconds_predict": done - fitted, "peak_mb": max(peak - before, 0), "filled": int(missing.sum())}
+    figures = {"seconds_fit": fitted - start, "seconds_predict": done - fitted, "peak_mb": max(peak - before, 0)}
+    return predictions, {**figures, "filled": int(missing.sum())}
 
 
 if __name__ == "__main__":
