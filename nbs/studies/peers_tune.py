@@ -56,7 +56,7 @@ def svdpp_space(t):
 def knn_space(t):
     return {"k": t.suggest_int("k", 10, 100), "min_k": t.suggest_int("min_k", 1, 10),
             "shrinkage": t.suggest_float("shrinkage", 5, 300, log=True),
-            "similarity": t.suggest_categorical("similarity", ["pearson_baseline", "msd", "cosine"])}
+            "similarity": t.suggest_categorical("similarity", ["pearson_baseline", "msd"])}
 
 
 def myfm_space(t):
