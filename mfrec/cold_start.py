@@ -119,15 +119,11 @@ def learn_row_prior(rows: np.ndarray, columns: np.ndarray, ratings: np.ndarray, 
 
 
 def learn_priors(model: FactorModel, data: Interactions) -> FactorModel:
-    "The model with priors for both sides; without a posterior of its own, also with users solved once more under theirs."
+    "The model with priors for both sides."
     user, item = (np.column_stack([side.factors, side.biases]) for side in (model.user, model.item))
     left = data.ratings - np.float32(model.mean)
     user_prior = learn_row_prior(data.users, data.items, left, data.n_users, item)
     item_prior = learn_row_prior(data.items, data.users, left, data.n_items, user)
-    if model.posterior is None:
-        solved = solve_side(data.users, data.items, left, data.n_users, item, user_prior, None).vectors.numpy()
-        rated = (model.user.n_ratings > 0)[:, None]
-        model = replace(model, user=replace(model.user, factors=solved[:, :-1] * rated, biases=(solved[:, -1:] * rated)[:, 0]))
     return replace(model, user=replace(model.user, prior=user_prior), item=replace(model.item, prior=item_prior))
 
 
