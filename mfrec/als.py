@@ -191,7 +191,7 @@ def run_sweeps(users: Part, items: Part, n_sweeps: int, learn: bool, pool, valid
         state.users, state.items, state.noise_precision = best[1]
     return state
 
-
+# %% ../nbs/08_als.ipynb #b4fc22f5
 def score_pairs(users: Tensor, items: Tensor, user: Tensor, item: Tensor, ratings: Tensor) -> float:
     "RMSE of p·q + b_u + b_i on pairs of positions, in blocks that bound the memory."
     total = 0.0

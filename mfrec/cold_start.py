@@ -126,7 +126,7 @@ def learn_priors(model: FactorModel, data: Interactions) -> FactorModel:
     item_prior = learn_row_prior(data.items, data.users, left, data.n_items, user)
     return replace(model, user=replace(model.user, prior=user_prior), item=replace(model.item, prior=item_prior))
 
-
+# %% ../nbs/10_cold_start.ipynb #f85ae310
 def solve_side(rows: np.ndarray, columns: np.ndarray, ratings: np.ndarray, n_rows: int, other: np.ndarray, prior: RowPrior, spread: np.ndarray | None,
                n_jobs: int = -1) -> Solved:
     "Vectors (n_rows, d) of rows from their ratings (less the model's mean) and the other side's vectors, in stars."
@@ -145,7 +145,7 @@ def solve_side(rows: np.ndarray, columns: np.ndarray, ratings: np.ndarray, n_row
 
 RatingEstimator.learn_priors = staticmethod(learn_priors)
 
-# %% ../nbs/10_cold_start.ipynb #f85ae310
+# %% ../nbs/10_cold_start.ipynb #f0225880
 @fitted_method
 def fold_in(model: FactorModel, ratings: pd.DataFrame) -> FactorModel:
     """A model of the people in `ratings` (raw ids, known or new), solved from these ratings with the items as they are.
@@ -161,7 +161,7 @@ def fold_in_items(model: FactorModel, ratings: pd.DataFrame) -> FactorModel:
     "A model of the items in `ratings`, solved from these ratings with the users as they are; otherwise as `fold_in`."
     return _fold(model, ratings, "item")
 
-
+# %% ../nbs/10_cold_start.ipynb #b0626feb
 def _fold(model: FactorModel, ratings: pd.DataFrame, side: str) -> FactorModel:
     where, other_name = "ratings to fold in", "item" if side == "user" else "user"
     cols = find_columns(ratings, model.columns.user, model.columns.item, model.columns.rating, where=where)

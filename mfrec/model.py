@@ -335,7 +335,7 @@ class Solution:
     user_prior: RowPrior | None = None
     item_prior: RowPrior | None = None
 
-
+# %% ../nbs/05_model.ipynb #f37e0878
 def n_threads(n_jobs: int) -> int:
     """Threads that `n_jobs` asks for: itself, or -1 for every core this process may use.
 
@@ -362,7 +362,7 @@ def center(mean: float, scale: float, users: np.ndarray, items: np.ndarray, user
     root = scale ** 0.5
     return Solution(mean + scale * (b0 + c0), scale * (user_bias - b0), scale * (item_bias - c0), root * (users[:, :-1] - p0), root * (items[:, :-1] - q0))
 
-
+# %% ../nbs/05_model.ipynb #38482d7c
 class Content(NamedTuple):
     "Features given to `fit`, None for a side without."
     user: SideContent | None = None

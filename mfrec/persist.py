@@ -42,7 +42,7 @@ _SCHEMAS = ("item_schema", "user_schema")
 def _content_arrays() -> list[str]:
     return [f.name for f in fields(ContentModel) if f.name not in ("mean", *_SCHEMAS)]
 
-
+# %% ../nbs/15_persist.ipynb #078614c3
 @fitted_method
 def save(model: FactorModel, path: str | os.PathLike) -> Path:
     "Write the model to the folder `path` (made if need be; an older model there is replaced) and return it."
