@@ -329,8 +329,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                  'mfrec/normal_equations.py'),
                                         'mfrec.normal_equations._sort_by_row': ( 'normal_equations.html#_sort_by_row',
                                                                                  'mfrec/normal_equations.py'),
-                                        'mfrec.normal_equations.back_substitute': ( 'normal_equations.html#back_substitute',
-                                                                                    'mfrec/normal_equations.py'),
                                         'mfrec.normal_equations.bucket_gram': ( 'normal_equations.html#bucket_gram',
                                                                                 'mfrec/normal_equations.py'),
                                         'mfrec.normal_equations.bucket_system': ( 'normal_equations.html#bucket_system',

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['cut_points', 'Bucket', 'RowGroups', 'default_budget', 'padded_width', 'group_rows', 'gather_table', 'bucket_gram',
-           'Prior', 'factorize', 'spread_table', 'Known', 'Solved', 'bucket_system', 'back_substitute', 'row_objective',
-           'solve_rows', 'worker_pool', 'predict_rows']
+           'Prior', 'factorize', 'spread_table', 'Known', 'Solved', 'bucket_system', 'row_objective', 'solve_rows',
+           'worker_pool', 'predict_rows']
 
 # %% ../nbs/07_normal_equations.ipynb #0a823def
 from collections.abc import Sequence
@@ -76,7 +76,7 @@ def padded_width(n_factors: int) -> int:
     "Columns [factors, 1, bias] rounded up to a multiple of 8: a Gram of width 24 takes less time than one of width 22."
     return -(-(n_factors + 2) // 8) * 8
 
-# %% ../nbs/07_normal_equations.ipynb #3171a161
+# %% ../nbs/07_normal_equations.ipynb #47ca27f4
 def group_rows(rows: Tensor, columns: Tensor, values: Tensor, n_rows: int, n_columns: int, n_factors: int, budget: int | None = None,
                weights: Tensor | None = None, keep_source: bool = False) -> RowGroups:
     "Group ratings (positions `rows`, `columns` and their `values`) by row into buckets for `n_factors` factors."
@@ -95,7 +95,7 @@ def group_rows(rows: Tensor, columns: Tensor, values: Tensor, n_rows: int, n_col
 def _sort_by_row(rows: Tensor, parts: Sequence[Tensor | None], pads: Sequence[int]) -> list[Tensor | None]:
     "Each part in row order with its padding value appended."
     in_order = bool((rows[1:] >= rows[:-1]).all())
-    order = None if in_order else torch.sort(rows, stable=True).indices
+    order = None if in_order else torch.sort(rows.to(torch.int32), stable=True).indices  # a third of the time of int64
     done = []
     for part, pad in zip(parts, pads):
         if part is not None:
@@ -114,15 +114,15 @@ def _make_bucket(rows: Tensor, starts: Tensor, counts: Tensor, parts: list[Tenso
     flat = places.reshape(-1)
     return Bucket(rows, *[part if part is None else part.index_select(0, flat).view_as(places) for part in parts])
 
-# %% ../nbs/07_normal_equations.ipynb #9d39eb89
+# %% ../nbs/07_normal_equations.ipynb #8227ed31
 def gather_table(vectors: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Rows [factors, 1, bias, 0…] from vectors [factors, bias] (n, k + 1), and one zero row that padding points to.
+    """Rows [factors, 1, -bias, 0…] from vectors [factors, bias] (n, k + 1), and one zero row that padding points to.
 
     `weights` (n,) weigh a row's ratings in the other side's Grams, e.g. by the row's noise precision.
     """
     n, d = vectors.shape
     table = vectors.new_zeros(n + 1, padded_width(d - 1))
-    table[:n, :d - 1], table[:n, d - 1], table[:n, d] = vectors[:, :-1], 1, vectors[:, -1]
+    table[:n, :d - 1], table[:n, d - 1], table[:n, d] = vectors[:, :-1], 1, -vectors[:, -1]
     if weights is not None:
         table[:n] *= weights[:, None].sqrt()
     return table
@@ -136,15 +136,14 @@ def bucket_gram(bucket: Bucket, table: Tensor, d: int, budget: int) -> Tensor:
         piece = slice(start, start + step)
         index = bucket.index[:, piece]
         block = table.index_select(0, index.reshape(-1)).view(*index.shape, table.shape[1])
-        target = block[..., d]
-        torch.addcmul(-target, bucket.values[:, piece], block[..., d - 1], out=target)
+        block[..., d].addcmul_(bucket.values[:, piece], block[..., d - 1])
         if bucket.weights is not None:
             block *= bucket.weights[:, piece, None]
         gram = torch.bmm(block.mT, block)
         total = gram if total is None else total.add_(gram)
     return total[:, :d + 1, :d + 1]
 
-# %% ../nbs/07_normal_equations.ipynb #77c9fb43
+# %% ../nbs/07_normal_equations.ipynb #a69775bf
 @dataclass(frozen=True)
 class Prior:
     "Gaussian prior of the rows' [factors, bias]: precision, [d, d] shared or [n_rows, d, d]; mean, [d] or [n_rows, d], None for zero."
@@ -165,7 +164,7 @@ class Prior:
         full = precision.new_zeros(*(() if shared else (len(rows),)), d + 1, d + 1)
         full[..., :d, :d] = precision
         if mean is not None:
-            shift = (precision @ mean[..., None])[..., 0]
+            shift = mean @ precision if precision.ndim == 2 else (precision @ mean[..., None])[..., 0]
             full[..., d, :d] = full[..., :d, d] = shift
             full[..., d, d] = (shift * mean).sum(-1)
         return full
@@ -215,7 +214,7 @@ def _add_spread(gram: Tensor, bucket: Bucket, spread: Tensor) -> None:
     gram[:, :k, k + 1] -= total[:, k:2 * k]
     gram[:, k + 1, k + 1] += total[:, 2 * k]
 
-# %% ../nbs/07_normal_equations.ipynb #36cd9252
+# %% ../nbs/07_normal_equations.ipynb #1d105702
 @dataclass(frozen=True)
 class Known:
     "What a half-sweep holds fixed: the other side's `gather_table`, this side's prior, the noise precision, the other side's spread."
@@ -233,10 +232,8 @@ class Solved:
     variances: Tensor | None = None  # diagonals of the inverses A⁻¹, (n, d)
     covariances: Tensor | None = None  # between factors and bias, (n, k)
     total_covariance: Tensor | None = None  # sum of A⁻¹ over the rows, (d, d)
-    means: Tensor | None = None  # with draws: the conditional means, (n, d)
-    squared_errors: Tensor | None = None  # with draws: the rows' squared errors at the drawn vectors, (n,)
 
-# %% ../nbs/07_normal_equations.ipynb #f8bb252f
+# %% ../nbs/07_normal_equations.ipynb #b9676618
 def bucket_system(bucket: Bucket, known: Known, budget: int) -> tuple[Tensor, Tensor]:
     "Grams [B, d + 1, d + 1] of a bucket and the Cholesky factors of its bordered systems."
     gram = bucket_gram(bucket, known.table, known.prior.size, budget)
@@ -248,53 +245,38 @@ def bucket_system(bucket: Bucket, known: Known, budget: int) -> tuple[Tensor, Te
     return gram, factorize(system, bucket.rows)
 
 
-def back_substitute(lower: Tensor, draws: Tensor | None = None) -> Tensor:
-    "L⁻ᵀ(L⁻¹b + draws) from bordered factors: [B, d]."
-    right = lower[:, -1, :-1]
-    right = right if draws is None else right + draws
-    return torch.linalg.solve_triangular(lower[:, :-1, :-1].mT, right[..., None], upper=True)[..., 0]
-
-
 def row_objective(lower: Tensor) -> float:
     "Sum over a bucket's rows of the penalized squared error at the minimum, read from the last row of the bordered factors."
     last = lower[:, -1].double()
     corner = (last.square().sum(1) - 1) / (1 + _SLACK)
     return float((corner - last[:, :-1].square().sum(1)).sum())
 
-# %% ../nbs/07_normal_equations.ipynb #20af83f5
-def solve_rows(groups: RowGroups, known: Known, draws: Tensor | None = None, covariance: bool = False,
-               pool: ThreadPoolExecutor | None = None) -> Solved:
+# %% ../nbs/07_normal_equations.ipynb #2b065a74
+def solve_rows(groups: RowGroups, known: Known, covariance: bool = False, pool: ThreadPoolExecutor | None = None) -> Solved:
     """Solve the normal equations of every row, buckets side by side in `pool`.
 
-    `draws` (n, d), standard normal: vectors are samples of the rows' conditional posteriors, means and squared errors come with them.
-    `covariance=True` (without draws): also variances and covariances, at about the price of a second factorization. Rows without ratings get their prior.
+    `covariance=True`: also variances and covariances, for about a quarter more time. Rows without ratings get their prior.
     Raises TrainingError where a system is not positive definite.
     """
     n, d = groups.n_rows, known.prior.size
-    new = known.table.new_empty
-    vectors, means, errors = new(n, d), *((None, None) if draws is None else (new(n, d), new(n)))
-    variances, covariances = (new(n, d), new(n, d - 1)) if covariance else (None, None)
+    vectors = known.table.new_empty(n, d)
+    variances, covariances = (known.table.new_empty(n, width) if covariance else None for width in (d, d - 1))
 
     def solve_bucket(bucket: Bucket) -> tuple[float, Tensor | None]:
-        gram, lower = bucket_system(bucket, known, groups.budget)
-        if covariance:
-            inverse = torch.linalg.solve_triangular(lower[:, :-1, :-1], torch.eye(d).to(lower), upper=False)     # L⁻¹; A⁻¹ = L⁻ᵀ L⁻¹
-            vectors[bucket.rows] = (inverse.mT @ lower[:, -1, :-1, None])[..., 0]
-            variances[bucket.rows] = inverse.square().sum(1)
-            covariances[bucket.rows] = inverse[:, -1, :-1] * inverse[:, -1, -1:]
-            return row_objective(lower), inverse.reshape(-1, d).T @ inverse.reshape(-1, d)
-        if draws is None:
-            vectors[bucket.rows] = back_substitute(lower)
-        else:
-            drawn = back_substitute(lower, draws[bucket.rows])
-            vectors[bucket.rows], means[bucket.rows] = drawn, back_substitute(lower)
-            left = torch.cat([-drawn, drawn.new_ones(len(drawn), 1)], 1)
-            errors[bucket.rows] = ((left[:, None] @ gram)[:, 0] * left).sum(1).clamp_(min=0)
-        return row_objective(lower), None
+        _, lower = bucket_system(bucket, known, groups.budget)
+        if not covariance:
+            vectors[bucket.rows] = torch.linalg.solve_triangular(lower[:, :d, :d].mT, lower[:, d, :d, None], upper=True)[..., 0]
+            return row_objective(lower), None
+        inverse = torch.linalg.solve_triangular(lower, torch.eye(d + 1).to(lower), upper=False, left=False)
+        vectors[bucket.rows] = -inverse[:, d, :d] * lower[:, d, d, None]
+        inverse[:, d] = 0  # what is left is L⁻¹
+        uncertainty = (inverse.mT @ inverse)[:, :d, :d]
+        variances[bucket.rows], covariances[bucket.rows] = uncertainty.diagonal(dim1=1, dim2=2), uncertainty[:, d - 1, :d - 1]
+        return row_objective(lower), uncertainty.sum(0)
 
     done = list(map(solve_bucket, groups.buckets) if pool is None else pool.map(solve_bucket, groups.buckets))
     total = sum(part[1] for part in done) if covariance else None
-    return Solved(vectors, sum(part[0] for part in done), variances, covariances, total, means, errors)
+    return Solved(vectors, sum(part[0] for part in done), variances, covariances, total)
 
 # %% ../nbs/07_normal_equations.ipynb #9d25a9b7
 @contextmanager
@@ -311,7 +293,7 @@ def worker_pool(n_jobs: int = -1, device: torch.device | None = None):
     finally:
         torch.set_num_threads(before)
 
-# %% ../nbs/07_normal_equations.ipynb #0abc9604
+# %% ../nbs/07_normal_equations.ipynb #7876f505
 def predict_rows(groups: RowGroups, table: Tensor, vectors: Tensor, pool: ThreadPoolExecutor | None = None) -> Tensor:
     "Predictions (n_ratings,) of all ratings in their original order, from the other side's table and this side's vectors."
     d = vectors.shape[1]
@@ -319,7 +301,7 @@ def predict_rows(groups: RowGroups, table: Tensor, vectors: Tensor, pool: Thread
 
     def predict_bucket(bucket: Bucket) -> None:
         wide = table.new_zeros(len(bucket.rows), table.shape[1], 1)
-        wide[:, :d, 0], wide[:, d, 0] = vectors[bucket.rows], 1
+        wide[:, :d, 0], wide[:, d, 0] = vectors[bucket.rows], -1
         step = max(1, groups.budget // len(bucket.rows))
         for index, source in zip(bucket.index.split(step, 1), bucket.source.split(step, 1)):
             block = table.index_select(0, index.reshape(-1)).view(*index.shape, table.shape[1])

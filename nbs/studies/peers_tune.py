@@ -1,11 +1,11 @@
 """Settings of the peers: Optuna trials on validation rows cut from the training rows, results kept in a JSON file.
 
-    python peers_tune.py FOLDER OUT.json [--storage trials.db] [--seconds 60] [--trials 30] [--cells ...] [--models ...]
+    python peers_tune.py FOLDER OUT.json [--seconds 60] [--trials 30] [--cells ...] [--models ...]
 
 Run by the peers' Python, after the notebook wrote FOLDER/SET-SPLIT-train.parquet. Validation rows: 10 % at random (seed 1)
 for the mask, the last 10 % in time for the time split. The first trial is the library's defaults, so tuning cannot lose to
-them on validation rows. Trials stop at --trials or, once three are done, after --seconds of processor time; with --storage a
-later call goes on where this one stopped.
+them on validation rows. Trials stop at --trials or, once three are done, after --seconds of processor time; a later call adds
+what is missing to the trials counted in OUT.json and keeps the better settings.
 """
 import argparse
 import json
@@ -97,27 +97,31 @@ def objective(model, train, held_out):
     return run
 
 
-def tune(model, cell, train, seconds, n_trials, storage):
-    "The best settings found, with the number of trials and what they gained over the defaults."
-    study = optuna.create_study(study_name=f"{cell} {model}", storage=storage, load_if_exists=True)
+def tune(model, cell, train, seconds, n_trials, earlier):
+    "The best settings found, with the number of trials and what they gained over the defaults; `earlier` is an earlier call's answer."
+    before = earlier["trials"] if earlier else 0
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=before, n_startup_trials=6))  # a later call draws other settings
     finished = lambda: [t for t in study.trials if t.value is not None]
-    study.sampler = optuna.samplers.TPESampler(seed=len(study.trials), n_startup_trials=6)  # a later call draws other settings
-    if not finished():
+    if not earlier:
         study.enqueue_trial(DEFAULTS[model])
     run, start = objective(model, train, validation_rows(train, cell)), time.process_time()
-    while len(finished()) < n_trials and (len(finished()) < 3 or time.process_time() - start < seconds):
+    while (done := before + len(finished())) < n_trials and (done < 3 or time.process_time() - start < seconds):
         study.optimize(run, n_trials=1)
     values = finished()
-    return {"params": study.best_trial.user_attrs["params"], "trials": len(values),
-            "validation_rmse": round(study.best_value, 5), "default_rmse": round(values[0].value, 5),
-            "seconds_a_trial": round(float(np.mean([t.duration.total_seconds() for t in values])), 2)}
+    if not values:
+        return earlier
+    found = {"params": study.best_trial.user_attrs["params"], "trials": before + len(values), "validation_rmse": round(study.best_value, 5),
+             "default_rmse": round(values[0].value, 5), "seconds_a_trial": round(float(np.mean([t.duration.total_seconds() for t in values])), 2)}
+    if not earlier:
+        return found
+    kept = ("params", "validation_rmse", "default_rmse") if earlier["validation_rmse"] <= found["validation_rmse"] else ("default_rmse",)
+    return found | {key: earlier[key] for key in kept}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--storage")
     parser.add_argument("--seconds", type=float, default=float("inf"))
     parser.add_argument("--trials", type=int, default=30)
     parser.add_argument("--cells", nargs="+")
@@ -129,8 +133,8 @@ def main():
         for model in args.models:
             if model == "surprise SVD++" and len(train) > SMALL:
                 continue
-            found = tune(model, cell, train, args.seconds, args.trials, f"sqlite:///{args.storage}" if args.storage else None)
             known = json.loads(args.out.read_text()) if args.out.exists() else {}
+            found = tune(model, cell, train, args.seconds, args.trials, known.get(cell, {}).get(model))
             known.setdefault(cell, {})[model] = found
             args.out.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
             print(cell, model, found, flush=True)
