@@ -9,10 +9,9 @@ __all__ = ['TIGHT', 'N_DRAWS', 'START_SWEEPS', 'START_TASTE', 'RELAX', 'MOST_LEV
            'Codes', 'start_thresholds', 'cell_limits', 'draw_latent', 'tail_deviate', 'fit_thresholds',
            'level_probabilities', 'ProbitSampler', 'best_pair', 'PairMean', 'in_blocks', 'SampledPosterior', 'Summary',
            'new_row', 'in_stars', 'run_chain', 'Watch', 'choose_sizes', 'rating_levels', 'feature_blocks',
-           'start_chain', 'BayesianMF', 'plot_chain', 'predict_levels', 'pit_values', 'coverage', 'coverage_table',
-           'plot_calibration']
+           'start_chain', 'BayesianMF', 'plot_chain', 'predict_levels']
 
-# %% ../nbs/09_bayes.ipynb #bfadecca
+# %% ../nbs/09_bayes.ipynb #6eb4c7b7
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,8 +28,8 @@ from .als import Part, ridge_prior, run_sweeps, start_parts
 from .content import taste_features
 from .data import SettingError, TrainingError, find_columns, progress_bar
 from .encoding import Interactions
-from .model import (Content, FactorModel, Fitted, Posterior, RatingEstimator, Solution, center, check_memory, fitted_method, fitted_model, local_state,
-                         predict_frame, predict_positions)
+from .model import (Content, FactorModel, Posterior, RatingEstimator, Solution, center, check_memory, fitted_method, local_state,
+                         predict_positions)
 from .normal_equations import Bucket, Known, Prior, RowGroups, bucket_system, gather_table, group_rows, predict_rows, worker_pool
 from .training import pick_device, standard_units
 
@@ -703,63 +702,3 @@ def predict_levels(model: FactorModel, pairs: pd.DataFrame) -> pd.DataFrame:
     cols = find_columns(pairs, model.columns.user, model.columns.item, need=("user", "item"), where="rows to predict")
     users, items = model.user.ids.lookup(pairs[cols.user]), model.item.ids.lookup(pairs[cols.item])
     return pd.DataFrame(model.posterior.probabilities(model, users, items), index=pairs.index, columns=model.posterior.levels)
-
-# %% ../nbs/09_bayes.ipynb #834e22cc
-def pit_values(fitted: Fitted, test: pd.DataFrame, seed: int = 0) -> np.ndarray:
-    """Randomized probability integral transform of test ratings: uniform on [0, 1] if the predicted distributions are right.
-
-    `fitted` is an estimator or model with a posterior (SettingError if not). Without levels the prediction is a normal distribution, cut at
-    the midpoints of the distinct test ratings where there are no more than 100 of them.
-    """
-    model = fitted_model(fitted)
-    if model.posterior is None:
-        raise SettingError("this model does not say how uncertain it is; fit BayesianMF or ALSMF")
-    cols = find_columns(test, model.columns.user, model.columns.item, model.columns.rating, where="test ratings")
-    actual = test[cols.rating].to_numpy(np.float64)
-    if len(getattr(model.posterior, "levels", ())):
-        levels, chance = model.posterior.levels, predict_levels(model, test).to_numpy()
-    else:
-        frame, levels = predict_frame(model, test, clip=False), np.unique(actual)
-        if len(levels) > 100:
-            return ndtr((actual - frame["prediction"]) / frame["std"]).to_numpy()
-        chance = level_probabilities(*(frame[c].to_numpy(np.float64) for c in ("prediction", "std")), (levels[1:] + levels[:-1]) / 2)
-    at = np.clip(np.searchsorted(levels, actual), 0, len(levels) - 1)[:, None]
-    mass = np.take_along_axis(chance, at, 1)[:, 0]
-    return np.take_along_axis(chance.cumsum(1), at, 1)[:, 0] - np.random.default_rng(seed).random(len(at)) * mass
-
-
-def coverage(pit: np.ndarray, level: float) -> float:
-    "Share of PIT values in the middle `level` of the unit interval: `level` itself if the predicted distributions are right."
-    return float((np.abs(np.asarray(pit) - 0.5) <= level / 2).mean())
-
-# %% ../nbs/09_bayes.ipynb #3769795b
-def coverage_table(fitted: Fitted, test: pd.DataFrame, train: pd.DataFrame, levels: tuple[float, ...] = (0.5, 0.8, 0.9), n_groups: int = 5,
-                   seed: int = 0) -> pd.DataFrame:
-    """Coverage of central intervals: for all test rows, and for `n_groups` equal groups of them by the spread of the user's training
-    ratings, by the user's and the item's number of them, and by the prediction."""
-    model = fitted_model(fitted)
-    cols = find_columns(test, model.columns.user, model.columns.item, model.columns.rating, where="test ratings")
-    users, items, pit = train.groupby(cols.user)[cols.rating], train.groupby(cols.item)[cols.rating], pit_values(model, test, seed)
-    by = {"user spread": test[cols.user].map(users.std()), "user activity": test[cols.user].map(users.size()),
-          "item popularity": test[cols.item].map(items.size()), "prediction": predict_frame(model, test, std=False)["prediction"]}
-    rows = {("all", ""): [coverage(pit, level) for level in levels]}
-    for name, values in by.items():
-        group = (values.fillna(0).rank(method="first").to_numpy() - 1) * n_groups // len(test)
-        rows |= {(name, int(g) + 1): [coverage(pit[group == g], level) for level in levels] for g in range(n_groups)}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=levels).set_axis(pd.MultiIndex.from_tuples(rows, names=["by", "group"]))
-
-
-def plot_calibration(table: pd.DataFrame, level: float = 0.8, ax: plt.Axes | None = None) -> plt.Axes:
-    "Coverage of one level from a `coverage_table`, a line for each way of grouping; two points either side are shaded."
-    ax = ax or plt.subplots(figsize=(6, 3.2), layout="constrained")[1]
-    for name, part in table[level].groupby(level="by", sort=False):
-        if name != "all":
-            ax.plot(part.index.get_level_values("group").astype(int), part.to_numpy(), marker="o", ms=4, label=name)
-    pooled = table.loc[("all", ""), level]
-    ax.axhspan(level - 0.02, level + 0.02, color="0.92")
-    ax.axhline(pooled, color="black", lw=1, label="all")
-    groups = table.index.get_level_values("group")[1:].astype(int)
-    ax.set(xlabel="fifth of the test rows, from low to high", ylabel=f"share in the {level:.0%} interval", xticks=sorted(set(groups)))
-    ax.set_ylim(level - 0.1, level + 0.1)
-    ax.legend(ncols=2, fontsize=8)
-    return ax

@@ -141,14 +141,15 @@ class Posterior:
         "Standard deviation of a new rating around its prediction."
         return np.sqrt(self.variance(model, users, items) + self.noise[users])
 
-# %% ../nbs/05_model.ipynb #9f668366
+# %% ../nbs/05_model.ipynb #22addde6
 @dataclass(frozen=True)
 class ContentModel:
     """What features say by themselves, in stars: rating = mean + user + item, where the item's part is its bias if it was rated, else
     x·(item_slopes + user_slopes[u]), and the user's is their bias if they rated, else g·user_coefficients.
 
-    Features x (n_items, f) and g (n_users, g) are centered, zero where unknown; `user_std` (n_users, f) is the standard deviation of the
-    user slopes. The schemas turn frames of new items and users into features.
+    Features x (n_items, f) and g (n_users, g) are less their centers (f,) and (g,), zero where unknown; `user_std` (n_users, f) is the
+    standard deviation of the user slopes, `slope_prior` what is expected of somebody's [slopes, bias]. The schemas turn frames of new
+    items and users into features.
     """
     mean: float
     user_biases: np.ndarray
@@ -159,6 +160,9 @@ class ContentModel:
     user_std: np.ndarray
     user_features: np.ndarray
     user_coefficients: np.ndarray
+    item_center: np.ndarray
+    user_center: np.ndarray
+    slope_prior: RowPrior
     item_schema: FeatureSchema | None = None
     user_schema: FeatureSchema | None = None
 
@@ -402,15 +406,44 @@ def check_memory(n_bytes: float, what: str) -> None:
     if n_bytes > available:
         raise SettingError(f"{what} needs about {n_bytes / 1e9:.1f} GB of memory, and {available / 1e9:.1f} GB are available; use fewer factors or ratings")
 
-# %% ../nbs/05_model.ipynb #8281a7b1
+# %% ../nbs/05_model.ipynb #97e65035
+def _watched(validation: pd.DataFrame, cols: Columns, users: IdEncoder, items: IdEncoder) -> Interactions:
+    "Validation rows by position, without those whose user or item is not among the ratings."
+    check_ratings(validation, find_columns(validation, cols.user, cols.item, cols.rating), where="validation ratings")
+    u, i = users.lookup(validation[cols.user]), items.lookup(validation[cols.item])
+    known = (u >= 0) & (i >= 0)
+    if not known.any():
+        raise DataError("validation ratings: no row has both a user and an item of the ratings to fit on")
+    return Interactions(u[known], i[known], validation[cols.rating].to_numpy(np.float32)[known], len(users), len(items))
+
+
+def _wrap(estimator: "RatingEstimator", found: Solution, data: Interactions, cols: Columns, users: IdEncoder, items: IdEncoder) -> FactorModel:
+    "The fitted model: sides with their mean biases taken out, and plain facts about the fit."
+    def side(ids: IdEncoder, biases: np.ndarray, factors: np.ndarray, prior: RowPrior | None, counts: np.ndarray) -> tuple[Side, float]:
+        "The side with its mean bias taken out, which is returned too; rows without ratings are zero."
+        rated, average = counts > 0, float(biases[counts > 0].mean())
+        as32 = lambda array: np.ascontiguousarray(np.where(rated if array.ndim == 1 else rated[:, None], array, 0), dtype=np.float32)
+        prior = prior and replace(prior, mean=np.append(prior.mean[:-1], prior.mean[-1] - average))
+        return Side(ids, as32(biases - average), as32(factors), counts, prior), average
+
+    user, user_average = side(users, found.user_biases, found.user_factors, found.user_prior, data.user_counts())
+    item, item_average = side(items, found.item_biases, found.item_factors, found.item_prior, data.item_counts())
+    settings = {k: v for k, v in estimator.get_params().items() if not k.endswith("_col")}
+    about = {"solver": estimator.solver, "settings": settings, "n_ratings": len(data)}
+    mean = float(found.mean) + user_average + item_average  # so that somebody unknown is taken for an average user
+    return FactorModel(mean, (float(data.ratings.min()), float(data.ratings.max())), user, item, cols, about, found.posterior)
+
+# %% ../nbs/05_model.ipynb #5f4592be
 class RatingEstimator(Fitted, BaseEstimator):
     """Base of all solvers; a subclass defines `solver` and `_solve(data, validation, content) -> Solution`.
 
-    Learned attributes: `model_` (FactorModel), `history_` (a frame, one row per pass, or None).
+    Learned attributes: `model_` (FactorModel), `history_` (a frame, one row per pass, or None). `interactions_` (twelve bytes a rating) and
+    `features_` (a pair of tables, of users and of items, None if not given) are what it was fitted on, for `partial_fit`.
     """
     solver = ""
-    learn_content: Callable | None = None  # supplied by 10_cold_start, as is `learn_priors`; they need the kernel
+    learn_content: Callable | None = None  # supplied by 10_cold_start, as are the next two; they need the kernel
     learn_priors: Callable | None = None
+    partial_fit: Callable | None = None
 
     def fit(self, ratings: pd.DataFrame, y=None, validation: pd.DataFrame | None = None, items: pd.DataFrame | FeatureTable | None = None,
             users: pd.DataFrame | FeatureTable | None = None) -> "RatingEstimator":
@@ -426,43 +459,23 @@ class RatingEstimator(Fitted, BaseEstimator):
         user_ids, item_ids = IdEncoder().fit(ratings[cols.user]), IdEncoder().fit(ratings[cols.item])
         tables = _feature_table(users, user_features, user_col=self.user_col), _feature_table(items, item_features, item_col=self.item_col)
         user_ids, item_ids = (ids if table is None else ids.extend(table.ids.classes_) for ids, table in zip((user_ids, item_ids), tables))
-        data = Interactions.from_frame(ratings, cols, user_ids, item_ids)
+        watched = None if validation is None else _watched(validation, cols, user_ids, item_ids)
+        return self._learn(Interactions.from_frame(ratings, cols, user_ids, item_ids), cols, user_ids, item_ids, tables, watched)
+
+    def _learn(self, data: Interactions, cols: Columns, user_ids: IdEncoder, item_ids: IdEncoder, tables: tuple[FeatureTable | None, FeatureTable | None],
+               watched: Interactions | None = None) -> "RatingEstimator":
+        "Fit on ratings by position."
         content = Content(*(None if table is None else SideContent.align(table, ids, what, counts > 0) for table, ids, what, counts in
                             zip(tables, (user_ids, item_ids), ("users", "items"), (data.user_counts(), data.item_counts()))))
-        watched = None if validation is None else self._watched(validation, cols, user_ids, item_ids)
         with local_state(getattr(self, "seed", None), getattr(self, "n_jobs", None)):
             found = self._solve(data, watched, content)
-            self.model_ = self._wrap(found, data, cols, user_ids, item_ids)
+            self.model_ = _wrap(self, found, data, cols, user_ids, item_ids)
             if found.user_prior is None:
                 self.model_ = self.learn_priors(self.model_, data)
             if content.any:
                 self.model_ = replace(self.model_, content=self.learn_content(data, content))
-        self.history_ = found.history
+        self.history_, self.interactions_, self.features_ = found.history, data, tables
         return self
-
-    def _watched(self, validation, cols, users, items) -> Interactions:
-        "Validation rows by position, without those whose user or item is not among the ratings."
-        check_ratings(validation, find_columns(validation, cols.user, cols.item, cols.rating), where="validation ratings")
-        u, i = users.lookup(validation[cols.user]), items.lookup(validation[cols.item])
-        known = (u >= 0) & (i >= 0)
-        if not known.any():
-            raise DataError("validation ratings: no row has both a user and an item of the ratings to fit on")
-        return Interactions(u[known], i[known], validation[cols.rating].to_numpy(np.float32)[known], len(users), len(items))
-
-    def _wrap(self, found: Solution, data: Interactions, cols: Columns, users: IdEncoder, items: IdEncoder) -> FactorModel:
-        def side(ids: IdEncoder, biases: np.ndarray, factors: np.ndarray, prior: RowPrior | None, counts: np.ndarray) -> tuple[Side, float]:
-            "The side with its mean bias taken out, which is returned too; rows without ratings are zero."
-            rated, average = counts > 0, float(biases[counts > 0].mean())
-            as32 = lambda array: np.ascontiguousarray(np.where(rated if array.ndim == 1 else rated[:, None], array, 0), dtype=np.float32)
-            prior = prior and replace(prior, mean=np.append(prior.mean[:-1], prior.mean[-1] - average))
-            return Side(ids, as32(biases - average), as32(factors), counts, prior), average
-
-        user, user_average = side(users, found.user_biases, found.user_factors, found.user_prior, data.user_counts())
-        item, item_average = side(items, found.item_biases, found.item_factors, found.item_prior, data.item_counts())
-        settings = {k: v for k, v in self.get_params().items() if not k.endswith("_col")}
-        about = {"solver": self.solver, "settings": settings, "n_ratings": len(data)}
-        mean = float(found.mean) + user_average + item_average  # so that somebody unknown is taken for an average user
-        return FactorModel(mean, (float(data.ratings.min()), float(data.ratings.max())), user, item, cols, about, found.posterior)
 
     def _check(self) -> None:
         "Refuse parameters out of range, before any work."

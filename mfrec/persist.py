@@ -22,7 +22,7 @@ from .data import Columns, DataError
 from .encoding import IdEncoder
 from .model import ContentModel, FactorModel, Posterior, RowPrior, Side, fitted_method
 
-# %% ../nbs/15_persist.ipynb #8f9a0384
+# %% ../nbs/15_persist.ipynb #d8a636b0
 FORMAT = 1
 _ARRAYS = ("biases", "factors", "n_ratings")
 POSTERIORS = {kind.__name__: kind for kind in (SpreadPosterior, SampledPosterior)}  # what a saved model may carry
@@ -31,18 +31,22 @@ POSTERIORS = {kind.__name__: kind for kind in (SpreadPosterior, SampledPosterior
 def _side_arrays(name: str, side: Side) -> dict[str, np.ndarray]:
     arrays = {f"{name}.{field}": np.ascontiguousarray(getattr(side, field)) for field in _ARRAYS}
     if side.prior is not None:
-        arrays |= {f"{name}.prior.{f.name}": np.ascontiguousarray(getattr(side.prior, f.name)) for f in fields(RowPrior)}
+        arrays |= _prior_arrays(f"{name}.prior", side.prior)
     whole = side.ids.classes_.dtype.kind in "iu"
     return arrays | ({f"{name}.ids": side.ids.classes_.astype(np.int64)} if whole else {})
+
+
+def _prior_arrays(name: str, prior: RowPrior) -> dict[str, np.ndarray]:
+    return {f"{name}.{f.name}": np.ascontiguousarray(getattr(prior, f.name)) for f in fields(RowPrior)}
 
 
 _SCHEMAS = ("item_schema", "user_schema")
 
 
 def _content_arrays() -> list[str]:
-    return [f.name for f in fields(ContentModel) if f.name not in ("mean", *_SCHEMAS)]
+    return [f.name for f in fields(ContentModel) if f.name not in ("mean", "slope_prior", *_SCHEMAS)]
 
-# %% ../nbs/15_persist.ipynb #078614c3
+# %% ../nbs/15_persist.ipynb #9758e856
 @fitted_method
 def save(model: FactorModel, path: str | os.PathLike) -> Path:
     "Write the model to the folder `path` (made if need be; an older model there is replaced) and return it."
@@ -57,6 +61,7 @@ def save(model: FactorModel, path: str | os.PathLike) -> Path:
     content = model.content
     if content is not None:
         arrays |= {f"content.{name}": np.ascontiguousarray(getattr(content, name)) for name in _content_arrays()}
+        arrays |= _prior_arrays("content.slope_prior", content.slope_prior)
     text_ids = {name: side.ids.classes_.tolist() for name, side in sides.items() if f"{name}.ids" not in arrays}
     facts = {"format": FORMAT, "mean": model.mean, "scale": list(model.scale), "columns": asdict(model.columns), "text_ids": text_ids,
              "about": model.about, "posterior": None if model.posterior is None else type(model.posterior).__name__,
@@ -70,7 +75,7 @@ def _plain(value):
     "A numpy scalar (a setting given as np.float32, say) as a Python number."
     return value.item()
 
-# %% ../nbs/15_persist.ipynb #4aa01885
+# %% ../nbs/15_persist.ipynb #187102a4
 def load(path: str | os.PathLike) -> FactorModel:
     """The model saved in folder `path`, ready to predict.
 
@@ -91,14 +96,15 @@ def load(path: str | os.PathLike) -> FactorModel:
     except (SafetensorError, json.JSONDecodeError, KeyError, TypeError, NotADirectoryError) as error:
         raise DataError(f"{path}: not a whole saved model ({type(error).__name__}: {error}); save it again") from error
 
-
+# %% ../nbs/15_persist.ipynb #ccfeb42c
 def _content(facts: dict | None, arrays: dict[str, np.ndarray]) -> ContentModel | None:
     if facts is None:
         return None
     tuples = lambda values: {name: tuple(value) for name, value in values.items()}
     schemas = {name: facts[name] and FeatureSchema(tuples(facts[name]["categories"]), tuple(facts[name]["several"]), tuples(facts[name]["numeric"]))
                for name in _SCHEMAS}
-    return ContentModel(mean=facts["mean"], **{name: arrays[f"content.{name}"] for name in _content_arrays()}, **schemas)
+    prior = _prior("content.slope_prior", arrays)
+    return ContentModel(mean=facts["mean"], **{name: arrays[f"content.{name}"] for name in _content_arrays()}, slope_prior=prior, **schemas)
 
 
 def _posterior(name: str | None, arrays: dict[str, np.ndarray]) -> Posterior | None:
@@ -107,5 +113,10 @@ def _posterior(name: str | None, arrays: dict[str, np.ndarray]) -> Posterior | N
 
 def _side(name: str, arrays: dict[str, np.ndarray], text_ids: dict[str, list[str]]) -> Side:
     ids = np.array(text_ids[name], dtype=object) if name in text_ids else arrays[f"{name}.ids"]
-    prior = {f.name: arrays[f"{name}.prior.{f.name}"] for f in fields(RowPrior)} if f"{name}.prior.mean" in arrays else None
-    return Side(IdEncoder.from_classes(ids), *(arrays[f"{name}.{field}"] for field in _ARRAYS), prior and RowPrior(**prior | {"noise": prior["noise"].item()}))
+    prior = _prior(f"{name}.prior", arrays) if f"{name}.prior.mean" in arrays else None
+    return Side(IdEncoder.from_classes(ids), *(arrays[f"{name}.{field}"] for field in _ARRAYS), prior)
+
+
+def _prior(name: str, arrays: dict[str, np.ndarray]) -> RowPrior:
+    found = {f.name: arrays[f"{name}.{f.name}"] for f in fields(RowPrior)}
+    return RowPrior(**found | {"noise": found["noise"].item()})

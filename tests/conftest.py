@@ -1,13 +1,65 @@
-"Where the real rating sets are, for the tests that need them."
+"Every solver fitted on one small sample, with and without features, and where the real rating sets are."
 import os
 from functools import lru_cache
 from pathlib import Path
 
 import matplotlib
+import numpy as np
+import pandas as pd
 import pytest
+from sklearn.base import clone
+
+import mfrec
 
 matplotlib.use("Agg")
 ROOT = Path(__file__).resolve().parents[1]
+SOLVERS = {
+    "bias": mfrec.BiasModel(),
+    "adam": mfrec.AdamMF(n_factors=4, n_epochs=5),
+    "als": mfrec.ALSMF(n_factors=6, n_sweeps=6, n_taste=8),
+    "als ridge": mfrec.ALSMF(n_factors=6, reg=8.0, n_sweeps=6),
+    "bayes": mfrec.BayesianMF(n_factors=6, n_samples=8, burn_in=2, n_taste=8),
+    "bayes gaussian": mfrec.BayesianMF(n_factors=6, n_samples=8, burn_in=2, n_taste=8, likelihood="gaussian"),
+}
+
+
+@pytest.fixture(params=SOLVERS, scope="session")
+def solver(request):
+    return SOLVERS[request.param]
+
+
+@pytest.fixture(scope="session")
+def ratings():
+    return mfrec.sample_ratings(20_000, seed=5)
+
+
+@pytest.fixture(scope="session")
+def items():
+    return mfrec.sample_items(20_000, seed=5)
+
+
+@pytest.fixture(scope="session")
+def users(ratings):
+    "A column that says nothing of taste, for everybody and for two people without ratings."
+    ids = ratings.userId.unique()
+    return pd.DataFrame({"userId": np.append(ids, [-1, -2]), "group": np.where(np.append(ids, [1, 2]) % 2, "odd", "even")})
+
+
+@pytest.fixture(scope="session")
+def rated(ratings):
+    "The ratings of eight films in nine, so that a ninth have features only."
+    return ratings[ratings.movieId % 9 > 0]
+
+
+@pytest.fixture(scope="session")
+def fitted(solver, ratings):
+    return clone(solver).fit(ratings)
+
+
+@pytest.fixture(scope="session")
+def seeing(solver, rated, items, users):
+    "Fitted on `rated`, with features of both sides."
+    return clone(solver).fit(rated, items=items, users=users)
 
 
 def real_path(name: str) -> Path:
@@ -21,6 +73,4 @@ def real_path(name: str) -> Path:
 @lru_cache
 def real(name: str):
     "The ratings of a real data set as a frame, read once per run."
-    from mfrec import read_ratings
-
-    return read_ratings(real_path(name), on_duplicates="last")
+    return mfrec.read_ratings(real_path(name), on_duplicates="last")

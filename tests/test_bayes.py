@@ -6,8 +6,9 @@ import torch
 
 import mfrec
 from conftest import real
-from mfrec.bayes import (BayesianMF, Codes, Features, HyperPriors, coverage, coverage_table, draw_hyper, draw_latent, draw_noise, fit_thresholds,
-                         geweke_scores, level_probabilities, pit_values, predict_levels, rating_levels, start_thresholds, tail_deviate, tiny_sampler)
+from mfrec.bayes import (BayesianMF, Codes, Features, HyperPriors, draw_hyper, draw_latent, draw_noise, fit_thresholds,
+                         geweke_scores, level_probabilities, predict_levels, rating_levels, start_thresholds, tail_deviate, tiny_sampler)
+from mfrec.calibration import coverage, coverage_table, pit_values
 
 FAST = dict(n_factors=6, n_samples=12, burn_in=3, n_taste=16)
 

@@ -6,66 +6,107 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from conftest import real, real_path
-from test_contract import SOLVERS
 
 import mfrec
 
 
-@pytest.fixture(params=SOLVERS, scope="module")
-def solver(request):
-    return SOLVERS[request.param]
-
-
-@pytest.fixture(scope="module")
-def ratings():
-    return mfrec.sample_ratings(20_000, seed=5)
-
-
-@pytest.fixture(scope="module")
-def items():
-    return mfrec.sample_items(20_000, seed=5)
-
-
-@pytest.fixture(scope="module")
-def users(ratings):
-    ids = ratings.userId.unique()
-    return pd.DataFrame({"userId": np.append(ids, [-1, -2]), "group": np.where(np.append(ids, [1, 2]) % 2, "odd", "even")})
-
-
-@pytest.fixture(scope="module")
-def fitted(solver, ratings, items, users):
-    rated = ratings[ratings.movieId % 9 > 0]
-    return clone(solver).fit(rated, items=items, users=users)
-
-
-def test_levels_go_by_what_is_known(fitted, ratings):
+def test_levels_go_by_what_is_known(seeing, ratings):
     known, cold = ratings.movieId[ratings.movieId % 9 > 0].iloc[0], ratings.movieId[ratings.movieId % 9 == 0].iloc[0]
     user = ratings.userId.iloc[0]
     pairs = pd.DataFrame({"userId": [user, user, -1, -1, user, -9, -9, -9], "movieId": [known, cold, known, cold, -7, cold, known, -7]})
-    frame = fitted.predict_frame(pairs)
+    frame = seeing.predict_frame(pairs)
     assert frame.level.tolist() == ["full", "content", "content", "content", "bias", "content", "bias", "mean"]
     assert frame.prediction.notna().all() and ("std" not in frame or (frame["std"] > 0).all())
     with pytest.warns(mfrec.MfrecWarning, match="7 of 8 rows .* 4 predicted from content"):
-        fitted.predict(pairs)
+        seeing.predict(pairs)
 
 
-def test_features_help_on_films_without_ratings(fitted, solver, ratings):
+def test_features_help_on_films_without_ratings(seeing, solver, rated, ratings):
     cold = ratings[ratings.movieId % 9 == 0]
-    blind = clone(solver).fit(ratings[ratings.movieId % 9 > 0])
-    assert -fitted.score(cold) < -blind.score(cold)
+    blind = clone(solver).fit(rated)
+    assert -seeing.score(cold) < -blind.score(cold)
 
 
-def test_same_seed_same_bits_with_features(fitted, solver, ratings, items, users):
-    again = clone(solver).fit(ratings[ratings.movieId % 9 > 0], items=items, users=users)
-    assert (again.predict_frame(ratings).prediction == fitted.predict_frame(ratings).prediction).all()
+def test_same_seed_same_bits_with_features(seeing, solver, rated, ratings, items, users):
+    again = clone(solver).fit(rated, items=items, users=users)
+    assert (again.predict_frame(ratings).prediction == seeing.predict_frame(ratings).prediction).all()
 
 
-def test_preferences_are_there_and_saved(fitted, ratings, tmp_path):
-    profile = fitted.preferences(ratings.userId.iloc[0])
+def test_preferences_are_there_and_saved(seeing, ratings, tmp_path):
+    profile = seeing.preferences(ratings.userId.iloc[0])
     assert list(profile) == ["feature", "preference", "std"] and (profile["std"] > 0).all() and len(profile) > 10
-    loaded = mfrec.load(fitted.save(tmp_path / "model"))
+    loaded = mfrec.load(seeing.save(tmp_path / "model"))
     assert loaded.preferences(ratings.userId.iloc[0]).equals(profile)
-    assert loaded.predict_frame(ratings).equals(fitted.predict_frame(ratings))
+    assert loaded.predict_frame(ratings).equals(seeing.predict_frame(ratings))
+
+
+def test_people_folded_in_keep_the_content(seeing, rated, ratings):
+    "A training user's own ratings give their own slopes and content bias, to 1e-3."
+    some = rated[rated.userId.isin(rated.userId.unique()[:30])]
+    folded = seeing.fold_in(some)
+    for user in some.userId.unique()[:5]:
+        mine, before = (m.preferences(user).set_index("feature") for m in (folded, seeing))
+        assert np.abs(mine - before.loc[mine.index]).max(axis=None) < 1e-3
+    at = seeing.model_.user.ids.lookup(folded.user.ids.classes_)
+    for name in ("user_slopes", "user_std", "user_biases", "user_features"):
+        assert np.abs(getattr(folded.content, name) - getattr(seeing.model_.content, name)[at]).max(initial=0) < 1e-3, name
+    cold = ratings[(ratings.movieId % 9 == 0) & ratings.userId.isin(some.userId)]
+    frame = folded.predict_frame(cold)
+    assert set(frame.level) == {"content"} and np.abs(frame.prediction - seeing.predict_frame(cold).prediction).max() < 2e-3
+
+
+def test_the_folded_model_is_saved_whole(seeing, rated, ratings, tmp_path):
+    some = rated.head(300)
+    loaded = mfrec.load(seeing.save(tmp_path / "model")).fold_in(some)
+    assert loaded.predict_frame(ratings).equals(seeing.fold_in(some).predict_frame(ratings))
+    again = mfrec.load(loaded.save(tmp_path / "folded"))
+    assert again.preferences(some.userId.iloc[0]).equals(loaded.preferences(some.userId.iloc[0]))
+
+
+def test_features_of_people_who_come_later(ratings, items):
+    "Odd ones give half a star more: known of newcomers by their group alone."
+    generous = ratings.assign(rating=np.where(ratings.userId % 2, ratings.rating, (ratings.rating - 1).clip(lower=0.5)))
+    group = lambda ids: pd.DataFrame({"userId": ids, "group": np.where(np.asarray(ids) % 2, "odd", "even")})
+    model = mfrec.ALSMF(n_factors=4, n_sweeps=4).fit(generous, items=items, users=group(generous.userId.unique()))
+    film, some = ratings.movieId.iloc[0], generous[generous.userId.isin(generous.userId.unique()[:5])]
+    strangers = pd.DataFrame({"userId": [10**7 + 1, 10**7 + 2], "movieId": film})
+    for features in (group([10**7 + 1, 10**7 + 2]), mfrec.user_features(group([10**7 + 1, 10**7 + 2]), schema=model.model_.content.user_schema)):
+        for folded in (model.fold_in(None, users=features), model.fold_in(some, users=features)):
+            frame = folded.predict_frame(strangers)
+            assert set(frame.level) == {"content"} and frame.prediction.iloc[0] > frame.prediction.iloc[1] + 0.4
+    assert set(folded.predict_frame(some).level) == {"full"} and len(folded.user) == 7
+
+
+def test_items_folded_in_with_features(seeing, rated, ratings, items):
+    "Films the model has never heard of: some with ratings, some with features alone, one with neither."
+    films, cold = rated.movieId.unique()[:20], ratings.movieId[ratings.movieId % 9 == 0].unique()
+    later = items[items.movieId.isin([*films, *cold])].assign(movieId=lambda f: f.movieId + 10**7)
+    new = rated[rated.movieId.isin(films)].assign(movieId=lambda f: f.movieId + 10**7)
+    folded = seeing.fold_in_items(new, items=later)
+    user = rated.userId.iloc[0]
+    pairs = pd.DataFrame({"userId": user, "movieId": [films[0] + 10**7, cold[0] + 10**7, -7]})
+    assert folded.predict_frame(pairs).level.tolist() == ["full", "content", "bias"]
+    unheard = ratings[ratings.movieId % 9 == 0]
+    same = folded.predict_frame(unheard.assign(movieId=unheard.movieId + 10**7))
+    assert np.allclose(same.prediction, seeing.predict_frame(unheard).prediction, atol=1e-4) and set(same.level) == {"content"}
+    assert folded.preferences(user).equals(seeing.preferences(user)) and seeing.fold_in_items(new).preferences(user).equals(seeing.preferences(user))
+    assert set(seeing.fold_in_items(None, items=later).predict_frame(pairs[1:2]).level) == {"content"}
+
+
+def test_features_the_model_does_not_know_are_refused(fitted, seeing, rated, users, items):
+    some = rated.head(20)
+    with pytest.raises(mfrec.SettingError, match="fitted without user features"):
+        fitted.fold_in(some, users=users)
+    with pytest.raises(mfrec.SettingError, match="fitted without item features"):
+        fitted.fold_in_items(some, items=items)
+    with pytest.raises(mfrec.SettingError, match="other columns than the model's"):
+        seeing.fold_in(some, users=mfrec.user_features(users.assign(group="x", age=users.index)))
+    with pytest.raises(mfrec.DataError, match="no column 'group'"):
+        seeing.fold_in(some, users=users.drop(columns="group"))
+    with pytest.raises(mfrec.DataError, match="nothing to fold in"):
+        fitted.fold_in(None)
+    with pytest.raises(mfrec.DataError, match="stands in more than one row"):
+        seeing.fold_in(some, users=pd.concat([users, users]))
 
 
 def test_test_ratings_cannot_reach_the_features(ratings, items):
@@ -128,3 +169,26 @@ def test_cold_items_on_ml_1m():
         errors.append([-model.score(test) for model in (mfrec.BiasModel().fit(train), mfrec.BiasModel().fit(train, items=items))])
     blind, seeing = np.mean(errors, axis=0)
     assert seeing < 0.975 * blind
+
+
+def test_a_stream_of_ratings_on_ml_1m():
+    "In the order of time, from half of the ratings on, twenty batches by the refit rule; within 0.002 of a full fit of all."
+    ratings = real("ml-1m-timed")
+    train, test = mfrec.split_random(ratings, 0.1, seed=0)
+    train = train.sort_values("timestamp", kind="stable")
+    model = mfrec.ALSMF().fit(train.iloc[:len(train) // 2])
+    for rows in np.array_split(np.arange(len(train) // 2, len(train)), 20):
+        model.partial_fit(train.iloc[rows])
+    assert len(model.interactions_) == len(train) and model.model_.about["n_added"] > 0
+    assert -model.score(test) < -mfrec.ALSMF().fit(train).score(test) + 0.002
+
+
+def test_ten_per_cent_of_new_ratings_without_a_fit():
+    ratings = real("ml-1m-timed")
+    train, test = mfrec.split_random(ratings, 0.1, seed=0)
+    train = train.sort_values("timestamp", kind="stable")
+    for solver in (mfrec.BiasModel(), mfrec.ALSMF()):
+        full, model = -clone(solver).fit(train).score(test), clone(solver).fit(train.iloc[:len(train) * 10 // 11])
+        for rows in np.array_split(np.arange(len(train) * 10 // 11, len(train)), 10):
+            model.partial_fit(train.iloc[rows], refit_after=np.inf)
+        assert -model.score(test) < full + 0.002

@@ -12,31 +12,6 @@ from sklearn.model_selection import GridSearchCV, KFold
 
 import mfrec
 
-SOLVERS = {
-    "bias": mfrec.BiasModel(),
-    "adam": mfrec.AdamMF(n_factors=4, n_epochs=5),
-    "als": mfrec.ALSMF(n_factors=6, n_sweeps=6, n_taste=8),
-    "als ridge": mfrec.ALSMF(n_factors=6, reg=8.0, n_sweeps=6),
-    "bayes": mfrec.BayesianMF(n_factors=6, n_samples=8, burn_in=2, n_taste=8),
-    "bayes gaussian": mfrec.BayesianMF(n_factors=6, n_samples=8, burn_in=2, n_taste=8, likelihood="gaussian"),
-}
-
-
-@pytest.fixture(params=SOLVERS, scope="module")
-def solver(request):
-    return SOLVERS[request.param]
-
-
-@pytest.fixture(scope="module")
-def ratings():
-    return mfrec.sample_ratings(20_000, seed=5)
-
-
-@pytest.fixture(scope="module")
-def fitted(solver, ratings):
-    return clone(solver).fit(ratings)
-
-
 def small(rows, **columns):
     return pd.DataFrame(rows, columns=["userId", "movieId", "rating"]).astype({"rating": "float32"}).assign(**columns)
 
@@ -193,3 +168,79 @@ def test_ratings_of_unknown_items_are_left_out_with_one_warning(fitted, ratings)
     with pytest.warns(mfrec.MfrecWarning, match="3 of 20 rows are of items without ratings") as caught:
         fitted.fold_in(rows)
     assert len(caught) == 1
+
+
+def test_new_ratings_are_taken_in(solver, ratings):
+    "In five batches, new users and films among them; nearly as good as a fit of everything."
+    train, test = mfrec.split_random(ratings.sample(frac=1, random_state=0), 0.1, seed=1)
+    first, parts = train.iloc[:len(train) * 4 // 5], np.array_split(np.arange(len(train) * 4 // 5, len(train)), 5)
+    model = clone(solver).partial_fit(first)
+    blind = -model.score(test)
+    for part in parts:
+        assert model.partial_fit(train.iloc[part], refit_after=np.inf) is model
+    full = clone(solver).fit(train)
+    assert model.model_.about["n_added"] == len(train) - len(first) and len(model.interactions_) == len(train)
+    assert set(model.model_.user.ids.classes_) == set(train.userId) and set(model.model_.item.ids.classes_) == set(train.movieId)
+    assert (model.model_.user.n_ratings[model.model_.user.ids.lookup(train.userId)] > 0).all()
+    known = test[test.userId.isin(train.userId) & test.movieId.isin(train.movieId)]
+    frame = model.predict_frame(known)
+    assert set(frame.level) == {"full"} and np.isfinite(frame.prediction).all() and ("std" not in frame or (frame["std"] > 0).all())
+    assert -model.score(test) < min(blind, -full.score(test) + 0.02)
+    loaded = pickle.loads(pickle.dumps(model)).partial_fit(train.iloc[:5])
+    assert len(loaded.interactions_) == len(train)
+
+
+def test_a_rating_given_again_replaces_the_old_one(solver, ratings):
+    model = clone(solver).fit(ratings)
+    one = ratings.iloc[[0, 0]].assign(rating=[0.5, 5.0])
+    before = model.predict(ratings)
+    model.partial_fit(one, refit_after=np.inf)
+    user, item = model.model_.user.ids.lookup(one.userId)[0], model.model_.item.ids.lookup(one.movieId)[0]
+    at = np.flatnonzero((model.interactions_.users == user) & (model.interactions_.items == item))
+    assert len(at) == 1 and model.interactions_.ratings[at[0]] == 5.0 and len(model.interactions_) == len(ratings)
+    apart = (ratings.userId != one.userId.iloc[0]) & (ratings.movieId != one.movieId.iloc[0])
+    same = np.abs(model.predict(ratings) - before)[apart] < 1e-6
+    assert same.all()
+
+
+def test_enough_new_ratings_make_a_full_fit(solver, ratings):
+    first, rest = ratings.iloc[:-3_000], ratings.iloc[-3_000:]
+    model = clone(solver).fit(first).partial_fit(rest)
+    assert "n_added" not in model.model_.about and model.model_.about["n_ratings"] == len(ratings)
+    assert abs(model.score(ratings) - clone(solver).fit(ratings).score(ratings)) < 0.02     # the same but for the order of new ids
+
+
+@pytest.mark.parametrize("spoil, message", [
+    (lambda f: f[:0], "new ratings: no rows"), (lambda f: f.assign(rating=np.nan), "new ratings: column rating is missing or not finite in row 0"),
+    (lambda f: f.drop(columns="movieId"), "no item column"), (lambda f: f.assign(userId="u" + f.userId.astype(str)), "integers|text"),
+])
+def test_new_ratings_that_are_bad_change_nothing(fitted, ratings, spoil, message):
+    before = fitted.model_, fitted.interactions_
+    with pytest.raises(mfrec.DataError, match=message):
+        fitted.partial_fit(spoil(ratings.head(20)))
+    with pytest.raises(mfrec.SettingError, match="refit_after=-1"):
+        fitted.partial_fit(ratings.head(20), refit_after=-1)
+    assert fitted.model_ is before[0] and fitted.interactions_ is before[1]
+
+
+def test_new_ratings_with_features(seeing, rated, items, users):
+    model = pickle.loads(pickle.dumps(seeing))
+    user, film, twin, cold = 10**7 + 1, 10**7 + 1, 10**7 + 2, 10**7 + 3
+    films = items[items.movieId.isin(rated.movieId)].head(1)
+    new = pd.DataFrame({"userId": [user, user, rated.userId.iloc[0]], "movieId": [rated.movieId.iloc[0], film, film], "rating": np.float32([4, 5, 3])})
+    later = pd.concat([films.assign(movieId=i) for i in (film, twin)])
+    model.partial_fit(new, items=later, users=users.head(1).assign(userId=user))
+    pairs = pd.DataFrame({"userId": [user, user, rated.userId.iloc[0], user], "movieId": [film, twin, twin, cold]})
+    assert model.predict_frame(pairs).level.tolist() == ["full", "content", "content", "bias"]
+    assert len(model.preferences(user)) == len(seeing.preferences(rated.userId.iloc[0]))
+    again = model.partial_fit(rated.head(20), refit_after=0)          # a full fit keeps the features
+    assert again.predict_frame(pairs).level.tolist() == ["full", "content", "content", "bias"]
+    with pytest.warns(mfrec.MfrecWarning, match="1 of 1 users with ratings have no features") as caught:
+        model.partial_fit(new.head(1).assign(userId=user + 1), users=users.tail(1), refit_after=np.inf)
+    assert len(caught) == 1
+
+
+def test_new_ratings_may_widen_the_scale(solver):
+    frame = small([(u, i, 3 + (u + i) % 2) for u in range(8) for i in range(6)])
+    model = clone(solver).fit(frame).partial_fit(small([(1, 1, 5), (99, 2, 1)]), refit_after=np.inf)
+    assert model.model_.scale == (1.0, 5.0) and np.isfinite(model.predict(small([(99, 2, 1), (1, 1, 5)]))).all()
