@@ -59,7 +59,7 @@ def standardized_features(values: Tensor | None, rated: Tensor) -> Features | No
     eigenvalues, eigenvectors = torch.linalg.eigh((centered.T @ centered).double())
     return Features(centered, average, deviation, eigenvalues.clamp(min=0).to(values), eigenvectors.to(values))
 
-# %% ../nbs/08_als.ipynb #824d1e5b
+# %% ../nbs/08_als.ipynb #cc72bd6b
 EXPLAINED = 0.3  # share of the variance that factors are first taken to explain
 BIAS_RIDGE = 4.0  # precision of the biases: fixed, or where learning starts
 
@@ -78,7 +78,7 @@ def ridge_prior(n_factors: int, reg: float | None, like: Tensor) -> Prior:
 
 def side_features(data: Interactions, taste: Taste | None, content: Content) -> tuple[np.ndarray | None, np.ndarray | None]:
     "Features of users and of items (n, f): taste first, then what `fit` was given; None for a side without any."
-    given = (None if side is None else side.centered(counts > 0) for side, counts in zip(content, (data.user_counts(), data.item_counts())))
+    given = (None if side is None else side.centered(counts) for side, counts in zip(content, (data.user_counts(), data.item_counts())))
     both = ([block for block in blocks if block is not None] for blocks in zip(taste[:2] if taste else (None, None), given))
     return tuple(np.hstack(blocks) if blocks else None for blocks in both)
 
@@ -282,7 +282,7 @@ class ALSMF(RatingEstimator):
             users, items = start_parts(data, ratings, k, ridge_prior(k, self.reg, ratings), features, self.seed)
             return in_stars(run_sweeps(users, items, self.n_sweeps, learn, pool, watched), mean, scale, learn, taste)
 
-# %% ../nbs/08_als.ipynb #8ca4f030
+# %% ../nbs/08_als.ipynb #69f3b5d0
 def watched_tensors(data: Interactions, mean: float, scale: float, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     "Validation rows as the sweeps want them."
     return tuple(torch.as_tensor(x, device=device) for x in (data.users.astype(np.int64), data.items.astype(np.int64),
@@ -300,15 +300,16 @@ def row_prior(part: Part, other: Part, noise_precision: float, scale: float, tas
     matrix[k, :k], matrix[k, k] = scale * shift, scale
     offset = -matrix @ vectors.mean(0)
     inverse = torch.linalg.inv(matrix)
-    mean, implicit = part.prior.mean.double(), np.zeros((0, k + 1))
+    mean, implicit, given = part.prior.mean.double(), np.zeros((0, k + 1)), np.zeros((0, k + 1))
     if mean.ndim == 2:
         mean = mean[part.rated].mean(0)
-    if taste is not None and part.features is not None and part.features.slopes is not None:
-        n_taste = taste.shape[1]
-        step = (part.features.slopes[:n_taste] / part.features.deviation[:n_taste, None]).double()
-        mean, implicit = mean - part.features.average[:n_taste].double() @ step, taste @ (step @ matrix.T).cpu().numpy()
+    if part.features is not None and part.features.slopes is not None:
+        n_taste = 0 if taste is None else taste.shape[1]
+        step = (part.features.slopes / part.features.deviation[:, None]).double()  # per unit of the features as they came
+        mean, in_stars = mean - part.features.average.double() @ step, (step @ matrix.T).cpu().numpy()
+        implicit, given = (taste @ in_stars[:n_taste] if n_taste else implicit), in_stars[n_taste:]
     precision = inverse.T @ part.prior.precision.double() @ inverse
-    return RowPrior(precision.cpu().numpy(), (matrix @ mean + offset).cpu().numpy(), scale ** 2 / noise_precision, implicit.astype(np.float32))
+    return RowPrior(precision.cpu().numpy(), (matrix @ mean + offset).cpu().numpy(), scale ** 2 / noise_precision, implicit.astype(np.float32), given)
 
 
 def in_stars(state: Sweeps, mean: float, scale: float, learn: bool, taste: Taste | None) -> Solution:

@@ -140,16 +140,19 @@ def learn_priors(model: FactorModel, data: Interactions) -> FactorModel:
 
 RatingEstimator.learn_priors = staticmethod(learn_priors)
 
-# %% ../nbs/10_cold_start.ipynb #94d8e35f
+# %% ../nbs/10_cold_start.ipynb #fe8ea03e
 def row_systems(rows: np.ndarray, columns: np.ndarray, ratings: np.ndarray, n_rows: int, other: np.ndarray, prior: RowPrior,
-                spread: np.ndarray | None = None) -> tuple[RowGroups, Known]:
-    "The normal equations of rows: from their ratings (less the model's mean), the other side's vectors (n_other, d) and its spread, in stars."
+                spread: np.ndarray | None = None, features: np.ndarray | None = None) -> tuple[RowGroups, Known]:
+    """The normal equations of rows: from their ratings (less the model's mean), the other side's vectors (n_other, d) and its spread, in
+    stars, and their own centered features (n_rows, f)."""
     as_tensor = lambda array: torch.as_tensor(np.ascontiguousarray(array, dtype=np.float32))
     mean = np.tile(prior.mean, (n_rows, 1))
     if len(prior.implicit):
         counts = np.maximum(np.bincount(rows, minlength=n_rows), 1)
         seen = sparse.csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=(n_rows, len(other)))
         mean += (seen @ prior.implicit) / np.sqrt(counts)[:, None]
+    if len(prior.given) and features is not None:
+        mean += features @ prior.given
     groups = group_rows(torch.as_tensor(rows), torch.as_tensor(columns), as_tensor(ratings), n_rows, len(other), other.shape[1] - 1)
     table = None if spread is None else as_tensor(np.vstack([spread[:-1], np.zeros_like(spread[:1])]))
     return groups, Known(gather_table(as_tensor(other)), Prior(as_tensor(prior.precision), as_tensor(mean)), 1 / prior.noise, table)
@@ -205,14 +208,14 @@ def fold_content(model: FactorModel, side: str, rows: np.ndarray, columns: np.nd
     vectors = np.where(counts[:, None] > 0, solved.vectors.numpy(), 0)
     return replace(content, user_features=features, user_slopes=vectors[:, :-1], user_biases=vectors[:, -1], user_std=solved.variances[:, :-1].sqrt().numpy())
 
-# %% ../nbs/10_cold_start.ipynb #8035c7c4
+# %% ../nbs/10_cold_start.ipynb #90f9f3ea
 def fold_rows(model: FactorModel, side: str, ids: IdEncoder, rows: np.ndarray, columns: np.ndarray, stars: np.ndarray,
               features: np.ndarray | None) -> FactorModel:
     "The model with the rows of `ids` in the place of one side, solved from ratings `stars` of positions `rows` and, on the other side, `columns`."
     other_name = "item" if side == "user" else "user"
     old, other = getattr(model, side), getattr(model, other_name)
     spread = getattr(model.posterior, other_name) if isinstance(model.posterior, SpreadPosterior) else None
-    solved = solve_side(rows, columns, stars - np.float32(model.mean), len(ids), vectors_of(other), old.prior, spread)
+    solved = solve_side(rows, columns, stars - np.float32(model.mean), len(ids), vectors_of(other), old.prior, spread, features)
     counts = np.bincount(rows, minlength=len(ids))
     vectors = np.where(counts[:, None] > 0, solved.vectors.numpy(), 0)
     new = Side(ids, np.ascontiguousarray(vectors[:, -1]), np.ascontiguousarray(vectors[:, :-1]), counts, old.prior)
@@ -226,7 +229,7 @@ def _folded_posterior(model: FactorModel, solved: Solved, side: str, other_name:
         return None
     k, prior, other = model.n_factors, getattr(model, side).prior, getattr(model, other_name)
     unknown = np.linalg.inv(prior.precision)
-    if len(prior.implicit):
+    if len(prior.implicit) or len(prior.given):
         unknown = unknown + np.cov(vectors_of(getattr(model, side)).T)
     last = np.concatenate([unknown.diagonal()[:k], unknown[k, :k], unknown[k, k:]])
     mine = np.vstack([np.column_stack([solved.variances[:, :k], solved.covariances, solved.variances[:, k]]), last]).astype(np.float32)

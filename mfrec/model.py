@@ -65,18 +65,20 @@ class MatrixFactorization(nn.Module):
         biases = self.user_biases(users).squeeze(-1) + self.item_biases(items).squeeze(-1)
         return self.global_bias + biases + (p * q).sum(-1)
 
-# %% ../nbs/05_model.ipynb #076d3bee
+# %% ../nbs/05_model.ipynb #c05aebbb
 @dataclass(frozen=True)
 class RowPrior:
     """What is expected of a row before its ratings: its [factors, bias] are N(mean, precision⁻¹) in stars, ratings have variance `noise`.
 
     `implicit` (n_other, d), or (0, d) for nothing, is what each rated row of the other side adds to the mean, over the root of the number
-    of ratings. With it, people who come later can be folded in (10_cold_start).
+    of ratings; `given` (f, d) what each of the row's features, centered as those of `ContentModel`, adds. With it, people who come later
+    can be folded in (10_cold_start).
     """
     precision: np.ndarray
     mean: np.ndarray
     noise: float
     implicit: np.ndarray
+    given: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
 
 
 @dataclass(frozen=True)

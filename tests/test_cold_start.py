@@ -55,6 +55,18 @@ def test_people_folded_in_keep_the_content(seeing, rated, ratings):
     assert set(frame.level) == {"content"} and np.abs(frame.prediction - seeing.predict_frame(cold).prediction).max() < 2e-3
 
 
+@pytest.mark.parametrize("n_taste", [0, 16])
+def test_a_training_user_with_features_gets_their_vector_again(rated, items, users, n_taste):
+    "Under the old id and under a new one with the same features: the prior's mean comes from what is given."
+    model = mfrec.ALSMF(n_factors=4, n_sweeps=4, n_taste=n_taste).fit(rated, items=items, users=users).model_
+    chosen = rated.userId.unique()[:30]
+    some, theirs = rated[rated.userId.isin(chosen)], users[users.userId.isin(chosen)]
+    shift = 1_000_000
+    for folded, away in ((model.fold_in(some), 0), (model.fold_in(some.assign(userId=some.userId + shift), users=theirs.assign(userId=theirs.userId + shift)), shift)):
+        at = model.user.ids.lookup(folded.user.ids.classes_ - away)
+        assert np.abs(folded.user.factors - model.user.factors[at]).max() < 1e-3 and np.abs(folded.user.biases - model.user.biases[at]).max() < 1e-3
+
+
 def test_the_folded_model_is_saved_whole(seeing, rated, ratings, tmp_path):
     some = rated.head(300)
     loaded = mfrec.load(seeing.save(tmp_path / "model")).fold_in(some)
