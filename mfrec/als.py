@@ -282,13 +282,13 @@ class ALSMF(RatingEstimator):
             users, items = start_parts(data, ratings, k, ridge_prior(k, self.reg, ratings), features, self.seed)
             return in_stars(run_sweeps(users, items, self.n_sweeps, learn, pool, watched), mean, scale, learn, taste)
 
-# %% ../nbs/08_als.ipynb #69f3b5d0
+# %% ../nbs/08_als.ipynb #1dd6fdfa
 def watched_tensors(data: Interactions, mean: float, scale: float, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     "Validation rows as the sweeps want them."
     return tuple(torch.as_tensor(x, device=device) for x in (data.users.astype(np.int64), data.items.astype(np.int64),
                                                              ((data.ratings - mean) / scale).astype(np.float32)))
 
-
+# %% ../nbs/08_als.ipynb #a19ac79f
 def row_prior(part: Part, other: Part, noise_precision: float, scale: float, taste: np.ndarray | None) -> RowPrior:
     """A side's prior in stars, with both sides' factors centered; `taste` (n_other, f) is what the other side's rows mean for its taste.
 

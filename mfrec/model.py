@@ -435,12 +435,12 @@ def _wrap(estimator: "RatingEstimator", found: Solution, data: Interactions, col
     mean = float(found.mean) + user_average + item_average  # so that somebody unknown is taken for an average user
     return FactorModel(mean, (float(data.ratings.min()), float(data.ratings.max())), user, item, cols, about, found.posterior)
 
-# %% ../nbs/05_model.ipynb #5f4592be
+# %% ../nbs/05_model.ipynb #1e3a638b
 class RatingEstimator(Fitted, BaseEstimator):
     """Base of all solvers; a subclass defines `solver` and `_solve(data, validation, content) -> Solution`.
 
-    Learned attributes: `model_` (FactorModel), `history_` (a frame, one row per pass, or None). `interactions_` (twelve bytes a rating) and
-    `features_` (a pair of tables, of users and of items, None if not given) are what it was fitted on, for `partial_fit`.
+    Learned attributes: `model_` (FactorModel), `history_` (a frame, one row per pass, or None), and for `partial_fit` what it was fitted
+    on: `interactions_` (twelve bytes a rating) and `features_` (tables of users and of items, None if not given).
     """
     solver = ""
     learn_content: Callable | None = None  # supplied by 10_cold_start, as are the next two; they need the kernel
