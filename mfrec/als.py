@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['EXPLAINED', 'BIAS_RIDGE', 'PRIOR_ROWS', 'PATIENCE', 'MIN_GAIN', 'Features', 'Part', 'standardized_features',
-           'choose_factors', 'ridge_prior', 'side_features', 'start_parts', 'half_sweep', 'penalty', 'learned_noise',
-           'regress', 'learned_prior', 'Sweeps', 'run_sweeps', 'score_pairs', 'SpreadPosterior', 'spread_in_stars',
-           'ALSMF', 'watched_tensors', 'row_prior', 'in_stars']
+           'is_crowded', 'choose_factors', 'ridge_prior', 'side_features', 'start_parts', 'half_sweep', 'penalty',
+           'learned_noise', 'regress', 'learned_prior', 'Sweeps', 'run_sweeps', 'score_pairs', 'SpreadPosterior',
+           'spread_in_stars', 'ALSMF', 'watched_tensors', 'row_prior', 'in_stars']
 
 # %% ../nbs/08_als.ipynb #2fe43115
 import time
@@ -59,14 +59,19 @@ def standardized_features(values: Tensor | None, rated: Tensor) -> Features | No
     eigenvalues, eigenvectors = torch.linalg.eigh((centered.T @ centered).double())
     return Features(centered, average, deviation, eigenvalues.clamp(min=0).to(values), eigenvectors.to(values))
 
-# %% ../nbs/08_als.ipynb #cc72bd6b
+# %% ../nbs/08_als.ipynb #7fd4fbbf
 EXPLAINED = 0.3  # share of the variance that factors are first taken to explain
 BIAS_RIDGE = 4.0  # precision of the biases: fixed, or where learning starts
 
 
+def is_crowded(data: Interactions) -> bool:
+    "Do both sides average 100 ratings a row?"
+    return len(data) >= 100 * max(data.n_users, data.n_items)
+
+
 def choose_factors(data: Interactions) -> int:
     "22 factors where both sides average 100 ratings a row, else 14."
-    return 22 if len(data) >= 100 * max(data.n_users, data.n_items) else 14
+    return 22 if is_crowded(data) else 14
 
 
 def ridge_prior(n_factors: int, reg: float | None, like: Tensor) -> Prior:

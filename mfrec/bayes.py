@@ -11,7 +11,7 @@ __all__ = ['TIGHT', 'N_DRAWS', 'START_SWEEPS', 'START_TASTE', 'RELAX', 'MOST_LEV
            'new_row', 'in_stars', 'run_chain', 'Watch', 'choose_sizes', 'rating_levels', 'feature_blocks',
            'start_chain', 'BayesianMF', 'plot_chain', 'predict_levels']
 
-# %% ../nbs/09_bayes.ipynb #6eb4c7b7
+# %% ../nbs/09_bayes.ipynb #64829eae
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +24,7 @@ import torch
 from scipy.special import ndtr
 from torch import Tensor
 
-from .als import Part, ridge_prior, run_sweeps, start_parts
+from .als import Part, is_crowded, ridge_prior, run_sweeps, start_parts
 from .content import taste_features
 from .data import SettingError, TrainingError, find_columns, progress_bar
 from .encoding import Interactions
@@ -594,7 +594,7 @@ class Watch:
             value = self.total / self.count
         return {"validation_rmse": float(np.sqrt(np.mean((value - self.actual) ** 2)))}
 
-# %% ../nbs/09_bayes.ipynb #fb58ce63
+# %% ../nbs/09_bayes.ipynb #187cff36
 START_SWEEPS, START_TASTE = 6, 64  # of the ALS that the chain starts from
 RELAX = -0.8  # how far rows lean over, see draw_rows
 MOST_LEVELS = 20  # likelihood="auto": more distinct ratings than this are taken as numbers
@@ -602,7 +602,7 @@ MOST_LEVELS = 20  # likelihood="auto": more distinct ratings than this are taken
 
 def choose_sizes(data: Interactions) -> tuple[int, int]:
     "Factors and taste features: 30 and 256 where both sides average 100 ratings a row, else 14 and 128."
-    return (30, 256) if len(data) >= 100 * max(data.n_users, data.n_items) else (14, 128)
+    return (30, 256) if is_crowded(data) else (14, 128)
 
 
 def rating_levels(ratings: np.ndarray, likelihood: str) -> np.ndarray:

@@ -435,17 +435,15 @@ def _wrap(estimator: "RatingEstimator", found: Solution, data: Interactions, col
     mean = float(found.mean) + user_average + item_average  # so that somebody unknown is taken for an average user
     return FactorModel(mean, (float(data.ratings.min()), float(data.ratings.max())), user, item, cols, about, found.posterior)
 
-# %% ../nbs/05_model.ipynb #1e3a638b
+# %% ../nbs/05_model.ipynb #8fab2714
 class RatingEstimator(Fitted, BaseEstimator):
     """Base of all solvers; a subclass defines `solver` and `_solve(data, validation, content) -> Solution`.
 
-    Learned attributes: `model_` (FactorModel), `history_` (a frame, one row per pass, or None), and for `partial_fit` what it was fitted
-    on: `interactions_` (twelve bytes a rating) and `features_` (tables of users and of items, None if not given).
+    Learned: `model_`, a FactorModel; `history_`, a frame with a row per pass, or None; and what `partial_fit` needs, `interactions_` and
+    `features_` (tables of users and of items, or None).
     """
     solver = ""
-    learn_content: Callable | None = None  # supplied by 10_cold_start, as are the next two; they need the kernel
-    learn_priors: Callable | None = None
-    partial_fit: Callable | None = None
+    learn_content = learn_priors = partial_fit = None  # these need the kernel: supplied by 10_cold_start, and the last by 12_updates
 
     def fit(self, ratings: pd.DataFrame, y=None, validation: pd.DataFrame | None = None, items: pd.DataFrame | FeatureTable | None = None,
             users: pd.DataFrame | FeatureTable | None = None) -> "RatingEstimator":

@@ -58,7 +58,7 @@ def test_quick_als_on_ml_1m():
     assert -mfrec.ALSMF.quick().fit(train).score(test) <= 0.850
 
 
-@pytest.mark.parametrize("name, margin", [("ml-100k", 0.055), ("ml-latest-small", 0.06)])
+@pytest.mark.parametrize("name, margin", [("ml-100k", 0.043), ("ml-latest-small", 0.055)])
 def test_films_without_ratings_by_genre_and_decade(name, margin):
     "Ten folds of films, pooled: below the user's bias, and below the user's damped mean, which is the harder baseline."
     ratings, items, squares = real(name), mfrec.read_items(real_path(name)), []
@@ -70,4 +70,4 @@ def test_films_without_ratings_by_genre_and_decade(name, margin):
                    "mean": (means["sum"].to_numpy() + 3 * train[stars].mean()) / (means["size"].to_numpy() + 3)}
         squares.append({k: ((test[stars].to_numpy() - guess) ** 2).sum() for k, guess in guesses.items()})
     total = {k: sum(fold[k] for fold in squares) ** 0.5 for k in squares[0]}
-    assert total["content"] < (1 - margin) * total["bias"] and total["content"] < 0.96 * total["mean"]
+    assert total["content"] < (1 - margin) * total["mean"] and total["content"] < 0.935 * total["bias"]
