@@ -130,7 +130,7 @@ def draw_again(model: FactorModel, side: str, touched: np.ndarray, rows: np.ndar
         mine[touched] = draw_rows(*system, normal, normal).vectors.numpy()
     return replace(posterior, **{f"{side}_draws": draws})
 
-# %% ../nbs/12_updates.ipynb #1a338713
+# %% ../nbs/12_updates.ipynb #1d412149
 REFIT_AFTER = 0.1  # share of the fitted ratings that may be added before the next full fit
 
 
@@ -138,10 +138,10 @@ def partial_fit(self: RatingEstimator, ratings: pd.DataFrame, y=None, items: pd.
                 users: pd.DataFrame | FeatureTable | None = None, refit_after: float = REFIT_AFTER) -> RatingEstimator:
     """Take in new ratings of old or new users and items, by solving again the rows they touch; a first call is `fit`. Returns self.
 
-    A rating of a pair that has one replaces it. `items` and `users` may hold features of new ones, in the columns the model was fitted
-    with. Once the ratings added since the last full fit exceed `refit_after` times those it had (np.inf: never), everything is fitted
-    again, from scratch. What is lost until then (on ML-1M, at 10 %, about 0.002 of RMSE at most) is in 12_updates. Raises DataError and
-    SettingError as `fit` does; the model is then as it was.
+    A rating of a pair that has one replaces it; one of a new user for a new item waits until either has another. `items` and `users` may
+    hold features of new ones, in the columns the model was fitted with. Once the ratings added since the last full fit exceed
+    `refit_after` times those it had (np.inf: never), everything is fitted again, from scratch. What is lost until then (on ML-1M, at 10 %,
+    about 0.002 of RMSE at most) is in 12_updates. Raises DataError and SettingError as `fit` does; the model is then as it was.
     """
     if not hasattr(self, "model_"):
         return self.fit(ratings, items=items, users=users)
