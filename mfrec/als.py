@@ -8,7 +8,7 @@ __all__ = ['EXPLAINED', 'BIAS_RIDGE', 'PRIOR_ROWS', 'PATIENCE', 'MIN_GAIN', 'Fea
            'learned_noise', 'regress', 'learned_prior', 'Sweeps', 'run_sweeps', 'score_pairs', 'SpreadPosterior',
            'spread_in_stars', 'ALSMF', 'watched_tensors', 'row_prior', 'in_stars']
 
-# %% ../nbs/08_als.ipynb #2fe43115
+# %% ../nbs/08_als.ipynb #adb08e4c
 import time
 from dataclasses import dataclass, replace
 
@@ -21,7 +21,7 @@ from .content import Taste, taste_features
 from .data import SettingError, progress_bar
 from .encoding import Interactions
 from .model import Content, FactorModel, Posterior, RatingEstimator, RowPrior, Solution, center, check_memory
-from .normal_equations import Known, Prior, RowGroups, Solved, gather_table, group_rows, solve_rows, spread_table, worker_pool
+from .normal_equations import Known, Prior, RowGroups, Solved, gather_table, group_both, solve_rows, spread_table, worker_pool
 from .training import pick_device, standard_units
 
 # %% ../nbs/08_als.ipynb #4bdd0010
@@ -59,7 +59,7 @@ def standardized_features(values: Tensor | None, rated: Tensor) -> Features | No
     eigenvalues, eigenvectors = torch.linalg.eigh((centered.T @ centered).double())
     return Features(centered, average, deviation, eigenvalues.clamp(min=0).to(values), eigenvectors.to(values))
 
-# %% ../nbs/08_als.ipynb #7fd4fbbf
+# %% ../nbs/08_als.ipynb #44fa8668
 EXPLAINED = 0.3  # share of the variance that factors are first taken to explain
 BIAS_RIDGE = 4.0  # precision of the biases: fixed, or where learning starts
 
@@ -89,17 +89,15 @@ def side_features(data: Interactions, taste: Taste | None, content: Content) -> 
 
 
 def start_parts(data: Interactions, ratings: Tensor, n_factors: int, prior: Prior, features: tuple[np.ndarray | None, np.ndarray | None], seed: int,
-                keep_source: bool = False) -> tuple[Part, Part]:
+                keep_source: bool = False, pool=None) -> tuple[Part, Part]:
     """Both sides before the first sweep, users at zero, items at a first guess: damped mean ratings as biases, and factors from the
     leading features, else random."""
     device, k = ratings.device, n_factors
     u, i = (torch.as_tensor(x, device=device) for x in (data.users, data.items))
     parts = []
-    for rows, columns, n, m, side in ((u, i, data.n_users, data.n_items, 0), (i, u, data.n_items, data.n_users, 1)):
-        groups = group_rows(rows, columns, ratings, n, m, k, keep_source=keep_source)
-        values = None if features[side] is None else torch.as_tensor(features[side]).to(ratings)
-        rated = groups.counts > 0
-        parts.append(Part(groups, prior, ratings.new_zeros(n, k + 1), rated, standardized_features(values, rated)))
+    for groups, values in zip(group_both(u, i, ratings, data.n_users, data.n_items, k, pool, keep_source=keep_source), features):
+        values, rated = None if values is None else torch.as_tensor(values).to(ratings), groups.counts > 0
+        parts.append(Part(groups, prior, ratings.new_zeros(groups.n_rows, k + 1), rated, standardized_features(values, rated)))
     items = parts[1]
     bias = ratings.new_zeros(data.n_items).index_add_(0, i, ratings) / (items.groups.counts + 5)
     factors = torch.randn(data.n_items, k, generator=torch.Generator().manual_seed(seed)).to(ratings)
@@ -242,7 +240,7 @@ def spread_in_stars(part: Part, shift: Tensor, scale: float) -> np.ndarray:
     bias = b + (v * shift.square() + 2 * c * shift).sum(1)
     return torch.cat([v * scale, (c + v * shift) * scale ** 1.5, bias[:, None] * scale ** 2], 1).cpu().numpy()
 
-# %% ../nbs/08_als.ipynb #4de03838
+# %% ../nbs/08_als.ipynb #2c64d40c
 class ALSMF(RatingEstimator):
     """Matrix factorization with biases by alternating least squares, with learned priors or a fixed ridge.
 
@@ -284,7 +282,7 @@ class ALSMF(RatingEstimator):
         with worker_pool(self.n_jobs, device) as pool:  # one torch thread outside the pool: no sum depends on n_jobs
             taste = taste_features(data, n_taste, self.seed) if n_taste else None
             features = side_features(data, taste, content if learn else Content())
-            users, items = start_parts(data, ratings, k, ridge_prior(k, self.reg, ratings), features, self.seed)
+            users, items = start_parts(data, ratings, k, ridge_prior(k, self.reg, ratings), features, self.seed, pool=pool)
             return in_stars(run_sweeps(users, items, self.n_sweeps, learn, pool, watched), mean, scale, learn, taste)
 
 # %% ../nbs/08_als.ipynb #1dd6fdfa

@@ -612,7 +612,7 @@ def rating_levels(ratings: np.ndarray, likelihood: str) -> np.ndarray:
         raise SettingError(f"likelihood='probit', but there are {len(levels)} distinct ratings; it takes 3 to 100. Use 'gaussian' or 'auto'")
     return levels if likelihood == "probit" or 3 <= len(levels) <= MOST_LEVELS else np.zeros(0)
 
-# %% ../nbs/09_bayes.ipynb #bd22e523
+# %% ../nbs/09_bayes.ipynb #72978590
 def feature_blocks(data: Interactions, n_taste: int, content: Content, seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
     "Taste features of both sides, and what `fit` was given of each, scaled so that a row's squared length is 1 on average; maybe no columns."
     counts = data.user_counts(), data.item_counts()
@@ -630,7 +630,7 @@ def start_chain(data: Interactions, n_factors: int, levels: np.ndarray, taste: l
     mean, unit = standard_units(data.ratings)
     ratings = torch.as_tensor((data.ratings - np.float32(mean)) / np.float32(unit), device=device)
     leading = [np.hstack([t[:, :START_TASTE], g]) for t, g in zip(taste, given)]
-    parts = start_parts(data, ratings, n_factors, ridge_prior(n_factors, None, ratings), leading, seed, keep_source=True)
+    parts = start_parts(data, ratings, n_factors, ridge_prior(n_factors, None, ratings), leading, seed, keep_source=True, pool=pool)
     state = run_sweeps(*parts, START_SWEEPS, learn=True, pool=pool)
     parts = state.users, state.items
     tables = [torch.as_tensor(np.hstack(blocks), device=device) for blocks in zip(taste, given)]
