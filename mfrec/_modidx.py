@@ -135,6 +135,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'mfrec.cold_start.preferences': ('cold_start.html#preferences', 'mfrec/cold_start.py'),
                                   'mfrec.cold_start.row_systems': ('cold_start.html#row_systems', 'mfrec/cold_start.py'),
                                   'mfrec.cold_start.solve_side': ('cold_start.html#solve_side', 'mfrec/cold_start.py'),
+                                  'mfrec.cold_start.some_users': ('cold_start.html#some_users', 'mfrec/cold_start.py'),
                                   'mfrec.cold_start.user_slopes': ('cold_start.html#user_slopes', 'mfrec/cold_start.py'),
                                   'mfrec.cold_start.vectors_of': ('cold_start.html#vectors_of', 'mfrec/cold_start.py'),
                                   'mfrec.cold_start.weighted_slopes': ('cold_start.html#weighted_slopes', 'mfrec/cold_start.py')},
