@@ -406,10 +406,16 @@ class ProbitSampler(Sampler):
         "Standard deviation of the latent noise as a share of the distance from the first to the last threshold."
         return 1 / float(self.thresholds[-1] - self.thresholds[0])
 
-# %% ../nbs/09_bayes.ipynb #ca5ce17f
-def best_pair(left: Tensor, right: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+# %% ../nbs/09_bayes.ipynb #75fa9ea8
+def best_pair(left: Tensor, right: Tensor, rank: int, weights: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
     """The pair of factors (n, rank), (m, rank) nearest to left @ right.T (Eckart and Young): QR of both by way of their Gram matrices
-    in float64, and an SVD of the small core. Each side carries the roots of the singular values."""
+    in float64, and an SVD of the small core. Each side carries the roots of the singular values.
+
+    With `weights` (n, 1) and (m, 1), positive, the error of pair (u, i) is weighted by their product.
+    """
+    if weights is not None:
+        pair = best_pair(*(x * w for x, w in zip((left, right), weights)), rank)
+        return tuple(x / w for x, w in zip(pair, weights))
     basis, root = zip(*map(_orthogonalize, (left, right)))
     u, s, vt = torch.linalg.svd(root[0] @ root[1].T, full_matrices=False)
     weight = s[:rank].sqrt()
@@ -426,9 +432,9 @@ def _orthogonalize(x: Tensor) -> tuple[Tensor, Tensor]:
     size, vectors = size[keep].sqrt(), vectors[:, keep]
     return vectors / size, size[:, None] * vectors.T
 class PairMean:
-    "Running mean of p·q + b + b' over pairs of rows; stacks of factors are cut back to `keep` columns once `limit` are waiting."
-    def __init__(self, keep: int, limit: int):
-        self.keep, self.limit, self.count = keep, limit, 0
+    "Running mean of p·q + b + b' over pairs of rows; stacks of factors are cut back to `keep` columns once `limit` are waiting. `weights` as of `best_pair`."
+    def __init__(self, keep: int, limit: int, weights: tuple[Tensor, Tensor] | None = None):
+        self.keep, self.limit, self.weights, self.count = keep, limit, weights, 0
         self.stacks, self.biases = ([], []), [0, 0]
 
     def add(self, *rows: Tensor) -> None:
@@ -441,7 +447,7 @@ class PairMean:
             self._cut(self.keep)
 
     def _cut(self, rank: int) -> None:
-        left, right = best_pair(*(torch.cat(stack, 1) for stack in self.stacks), rank)
+        left, right = best_pair(*(torch.cat(stack, 1) for stack in self.stacks), rank, self.weights)
         self.stacks = [left], [right]
 
     def result(self, rank: int) -> list[Tensor]:
@@ -499,14 +505,15 @@ class SampledPosterior(Posterior):
             return np.sqrt(np.maximum(chance @ self.levels ** 2 - (chance @ self.levels) ** 2, 0))
         return in_blocks(spread, users, items)
 
-# %% ../nbs/09_bayes.ipynb #75f15794
+# %% ../nbs/09_bayes.ipynb #1d3ec51e
 N_DRAWS = 16  # draws kept of a chain
 
 
 class Summary:
     "What is kept of a running chain: the mean pair (from two conditional means a sweep), draws, mean noise (standard deviations) and thresholds."
-    def __init__(self, n_factors: int, n_samples: int):
-        self.rank, self.mean = int(1.5 * n_factors), PairMean(3 * n_factors, 9 * n_factors)
+    def __init__(self, n_factors: int, n_samples: int, counts: tuple[Tensor, Tensor]):
+        weights = tuple((n[:, None] + 1.0).sqrt() for n in counts)
+        self.rank, self.mean = int(1.5 * n_factors), PairMean(3 * n_factors, 9 * n_factors, weights)
         self.draws, self.every = [], max(n_samples / N_DRAWS, 1.0)
         self.noise, self.thresholds, self.count = [0, 0], 0, 0
 
@@ -553,13 +560,13 @@ def in_stars(summary: Summary, data: Interactions, mean: float, unit: float, lev
     found = center(mean, unit, user.cpu().numpy(), item.cpu().numpy(), data.user_counts() > 0, data.item_counts() > 0)
     return replace(found, posterior=posterior)
 
-# %% ../nbs/09_bayes.ipynb #c9fecfd1
+# %% ../nbs/09_bayes.ipynb #53632db3
 def run_chain(sampler: Sampler, burn_in: int, n_samples: int, watch: Callable | None = None) -> tuple[Summary, pd.DataFrame]:
     """Run burn_in + n_samples sweeps; returns the summary of the latter and a history frame, a row per sweep.
 
     `watch(draw, kept)` may add columns. Raises TrainingError, naming the sweep, if numbers cease to be finite.
     """
-    summary, history, start = Summary(sampler.d - 1, n_samples), [], time.perf_counter()
+    summary, history, start = Summary(sampler.d - 1, n_samples, (sampler.by_user.counts, sampler.by_item.counts)), [], time.perf_counter()
     with progress_bar(range(1, burn_in + n_samples + 1), desc="sampling", unit="sweep") as bar:
         for number in bar:
             try:
