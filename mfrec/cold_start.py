@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['CONTENT_RIDGE', 'SLOPE_ROUNDS', 'SLOPE_USERS', 'FIRST_SLOPE_PRECISION', 'DAMPING', 'PRIOR_ROWS', 'weighted_slopes',
            'some_users', 'user_slopes', 'centered_features', 'learn_content', 'preferences', 'vectors_of',
-           'learn_prior', 'learn_priors', 'row_systems', 'solve_side', 'new_table', 'features_of', 'fold_content',
-           'fold_rows', 'fold_in', 'fold_in_items']
+           'learn_prior', 'row_systems', 'solve_side', 'new_table', 'features_of', 'fold_content', 'fold_rows',
+           'learn_priors', 'fold_in', 'fold_in_items']
 
 # %% ../nbs/10_cold_start.ipynb #ea962ee2
 import warnings
@@ -128,7 +128,7 @@ def preferences(model: FactorModel, user) -> pd.DataFrame:
     frame = frame[model.content.item_slopes != 0]  # the others are the same for all items
     return frame.iloc[np.argsort(-(frame["preference"].abs() / frame["std"]).to_numpy(), kind="stable")].reset_index(drop=True)
 
-# %% ../nbs/10_cold_start.ipynb #4d092c88
+# %% ../nbs/10_cold_start.ipynb #c46271ff
 PRIOR_ROWS = 20  # rows that a plain guess of the covariance counts as
 
 
@@ -144,17 +144,6 @@ def learn_prior(side: Side, noise: float, variance: float) -> RowPrior:
     guess = np.append(np.full(vectors.shape[1] - 1, np.square(away[:, :-1]).mean() if vectors.shape[1] > 1 else 0), variance / 4)
     covariance = (away.T @ away + PRIOR_ROWS * np.diag(np.maximum(guess, 1e-6))) / (len(vectors) + PRIOR_ROWS)
     return RowPrior(np.linalg.inv(covariance), vectors.mean(0), noise, np.zeros((0, vectors.shape[1])))
-
-
-def learn_priors(model: FactorModel, data: Interactions) -> FactorModel:
-    "The model with priors for both sides, of which `data` are the ratings it was fitted on."
-    left = data.ratings - predict_positions(model, data.users, data.items)
-    noise, variance = max(float(np.square(left).mean(dtype=np.float64)), 1e-6), float(data.ratings.var(dtype=np.float64))
-    return replace(model, user=replace(model.user, prior=learn_prior(model.user, noise, variance)),
-                   item=replace(model.item, prior=learn_prior(model.item, noise, variance)))
-
-
-RatingEstimator.learn_priors = staticmethod(learn_priors)
 
 # %% ../nbs/10_cold_start.ipynb #fe8ea03e
 def row_systems(rows: np.ndarray, columns: np.ndarray, ratings: np.ndarray, n_rows: int, other: np.ndarray, prior: RowPrior,
@@ -253,6 +242,18 @@ def _folded_posterior(model: FactorModel, solved: Solved, side: str, other_name:
     theirs = getattr(model.posterior, other_name) if same else np.zeros((len(other) + 1, 2 * k + 1), np.float32)
     n_users = len(mine) - 1 if side == "user" else len(model.user)
     return SpreadPosterior(np.full(n_users + 1, prior.noise, np.float32), **{side: mine, other_name: theirs})
+
+# %% ../nbs/10_cold_start.ipynb #007be6f8
+def learn_priors(model: FactorModel, data: Interactions) -> FactorModel:
+    "The model with priors for both sides and, unless it is a mean over draws, its users solved once more; `data` are the ratings it was fitted on."
+    left = data.ratings - predict_positions(model, data.users, data.items)
+    noise, variance = max(float(np.square(left).mean(dtype=np.float64)), 1e-6), float(data.ratings.var(dtype=np.float64))
+    model = replace(model, user=replace(model.user, prior=learn_prior(model.user, noise, variance)),
+                    item=replace(model.item, prior=learn_prior(model.item, noise, variance)))
+    return model if model.posterior is not None else fold_rows(model, "user", model.user.ids, data.users, data.items, data.ratings, None)
+
+
+RatingEstimator.learn_priors = staticmethod(learn_priors)
 
 # %% ../nbs/10_cold_start.ipynb #f4b1295b
 @fitted_method
