@@ -7,8 +7,7 @@ __all__ = ['cut_points', 'Bucket', 'RowGroups', 'default_budget', 'padded_width'
            'bucket_gram', 'Prior', 'factorize', 'spread_table', 'Known', 'Solved', 'bucket_system', 'row_objective',
            'solve_rows', 'worker_pool', 'group_both', 'predict_rows']
 
-# %% ../nbs/07_normal_equations.ipynb #7dbdc254
-from collections.abc import Sequence
+# %% ../nbs/07_normal_equations.ipynb #31927c24
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
