@@ -59,7 +59,7 @@ def standardized_features(values: Tensor | None, rated: Tensor) -> Features | No
     eigenvalues, eigenvectors = torch.linalg.eigh((centered.T @ centered).double())
     return Features(centered, average, deviation, eigenvalues.clamp(min=0).to(values), eigenvectors.to(values))
 
-# %% ../nbs/08_als.ipynb #44fa8668
+# %% ../nbs/08_als.ipynb #09e8cc2c
 EXPLAINED = 0.3  # share of the variance that factors are first taken to explain
 BIAS_RIDGE = 4.0  # precision of the biases: fixed, or where learning starts
 
@@ -87,7 +87,7 @@ def side_features(data: Interactions, taste: Taste | None, content: Content) -> 
     both = ([block for block in blocks if block is not None] for blocks in zip(taste[:2] if taste else (None, None), given))
     return tuple(np.hstack(blocks) if blocks else None for blocks in both)
 
-
+# %% ../nbs/08_als.ipynb #b69c8735
 def start_parts(data: Interactions, ratings: Tensor, n_factors: int, prior: Prior, features: tuple[np.ndarray | None, np.ndarray | None], seed: int,
                 keep_source: bool = False, pool=None) -> tuple[Part, Part]:
     """Both sides before the first sweep, users at zero, items at a first guess: damped mean ratings as biases, and factors from the

@@ -406,7 +406,7 @@ class ProbitSampler(Sampler):
         "Standard deviation of the latent noise as a share of the distance from the first to the last threshold."
         return 1 / float(self.thresholds[-1] - self.thresholds[0])
 
-# %% ../nbs/09_bayes.ipynb #75fa9ea8
+# %% ../nbs/09_bayes.ipynb #43b1c91d
 def best_pair(left: Tensor, right: Tensor, rank: int, weights: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
     """The pair of factors (n, rank), (m, rank) nearest to left @ right.T (Eckart and Young): QR of both by way of their Gram matrices
     in float64, and an SVD of the small core. Each side carries the roots of the singular values.
@@ -431,6 +431,8 @@ def _orthogonalize(x: Tensor) -> tuple[Tensor, Tensor]:
     keep = size > 1e-12 * size.max().clamp(min=1e-300)
     size, vectors = size[keep].sqrt(), vectors[:, keep]
     return vectors / size, size[:, None] * vectors.T
+
+# %% ../nbs/09_bayes.ipynb #8733d374
 class PairMean:
     "Running mean of p·q + b + b' over pairs of rows; stacks of factors are cut back to `keep` columns once `limit` are waiting. `weights` as of `best_pair`."
     def __init__(self, keep: int, limit: int, weights: tuple[Tensor, Tensor] | None = None):
