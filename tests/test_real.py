@@ -26,7 +26,7 @@ def test_published_split_of_100k():
 def test_adam_on_ml_1m():
     train, test = mfrec.split_random(real("ml-1m"), 0.2, seed=42)
     model = mfrec.AdamMF(seed=42).fit(train)
-    assert -model.score(test) <= 0.870  # the starting notebook's recipe ends at 0.890
+    assert -model.score(test) <= 0.858  # the starting notebook's recipe ends at 0.890, and without the last solve of the users it is 0.8605
     assert model.history_["validation_rmse"].idxmin() > 0
 
 
