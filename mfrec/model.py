@@ -435,7 +435,7 @@ def _wrap(estimator: "RatingEstimator", found: Solution, data: Interactions, col
     mean = float(found.mean) + user_average + item_average  # so that somebody unknown is taken for an average user
     return FactorModel(mean, (float(data.ratings.min()), float(data.ratings.max())), user, item, cols, about, found.posterior)
 
-# %% ../nbs/05_model.ipynb #8fab2714
+# %% ../nbs/05_model.ipynb #a1d582b2
 class RatingEstimator(Fitted, BaseEstimator):
     """Base of all solvers; a subclass defines `solver` and `_solve(data, validation, content) -> Solution`.
 
@@ -470,10 +470,10 @@ class RatingEstimator(Fitted, BaseEstimator):
         with local_state(getattr(self, "seed", None), getattr(self, "n_jobs", None)):
             found = self._solve(data, watched, content)
             self.model_ = _wrap(self, found, data, cols, user_ids, item_ids)
-            if found.user_prior is None:
-                self.model_ = self.learn_priors(self.model_, data)
             if content.any:
                 self.model_ = replace(self.model_, content=self.learn_content(data, content))
+            if found.user_prior is None:
+                self.model_ = self.learn_priors(self.model_, data)
         self.history_, self.interactions_, self.features_ = found.history, data, tables
         return self
 

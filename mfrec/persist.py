@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FORMAT', 'POSTERIORS', 'save', 'load']
 
-# %% ../nbs/15_persist.ipynb #9a670799
+# %% ../nbs/15_persist.ipynb #2f6b2cdd
 import json
 import os
 from dataclasses import asdict, fields
@@ -16,14 +16,14 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from .als import SpreadPosterior
-from .bayes import SampledPosterior
+from .bayes import DrawnPrior, SampledPosterior
 from .content import FeatureSchema
 from .data import Columns, DataError
 from .encoding import IdEncoder
 from .model import ContentModel, FactorModel, Posterior, RowPrior, Side, fitted_method
 
-# %% ../nbs/15_persist.ipynb #d8a636b0
-FORMAT = 1
+# %% ../nbs/15_persist.ipynb #157482e4
+FORMAT = 2  # 2: a sampled posterior carries the priors of its draws
 _ARRAYS = ("biases", "factors", "n_ratings")
 POSTERIORS = {kind.__name__: kind for kind in (SpreadPosterior, SampledPosterior)}  # what a saved model may carry
 
@@ -40,13 +40,21 @@ def _prior_arrays(name: str, prior: RowPrior) -> dict[str, np.ndarray]:
     return {f"{name}.{f.name}": np.ascontiguousarray(getattr(prior, f.name)) for f in fields(RowPrior)}
 
 
+def _posterior_arrays(name: str, part: Posterior | DrawnPrior) -> dict[str, np.ndarray]:
+    found = {}
+    for field in fields(part):
+        value, key = getattr(part, field.name), f"{name}.{field.name}"
+        found |= _posterior_arrays(key, value) if isinstance(value, DrawnPrior) else {key: np.ascontiguousarray(value)}
+    return found
+
+
 _SCHEMAS = ("item_schema", "user_schema")
 
 
 def _content_arrays() -> list[str]:
     return [f.name for f in fields(ContentModel) if f.name not in ("mean", "slope_prior", *_SCHEMAS)]
 
-# %% ../nbs/15_persist.ipynb #9758e856
+# %% ../nbs/15_persist.ipynb #3e70c502
 @fitted_method
 def save(model: FactorModel, path: str | os.PathLike) -> Path:
     "Write the model to the folder `path` (made if need be; an older model there is replaced) and return it."
@@ -57,7 +65,7 @@ def save(model: FactorModel, path: str | os.PathLike) -> Path:
     sides = {"user": model.user, "item": model.item}
     arrays = {key: array for name, side in sides.items() for key, array in _side_arrays(name, side).items()}
     if model.posterior is not None:
-        arrays |= {f"posterior.{f.name}": np.ascontiguousarray(getattr(model.posterior, f.name)) for f in fields(model.posterior)}
+        arrays |= _posterior_arrays("posterior", model.posterior)
     content = model.content
     if content is not None:
         arrays |= {f"content.{name}": np.ascontiguousarray(getattr(content, name)) for name in _content_arrays()}
@@ -75,7 +83,7 @@ def _plain(value):
     "A numpy scalar (a setting given as np.float32, say) as a Python number."
     return value.item()
 
-# %% ../nbs/15_persist.ipynb #187102a4
+# %% ../nbs/15_persist.ipynb #99d4d461
 def load(path: str | os.PathLike) -> FactorModel:
     """The model saved in folder `path`, ready to predict.
 
@@ -84,8 +92,9 @@ def load(path: str | os.PathLike) -> FactorModel:
     path = Path(path)
     try:
         facts = json.loads((path / "model.json").read_text(encoding="utf-8"))
-        if facts["format"] > FORMAT:
-            raise DataError(f"{path}: saved in format {facts['format']}, this mfrec reads up to {FORMAT}; upgrade mfrec")
+        if facts["format"] != FORMAT:
+            cure = "upgrade mfrec" if facts["format"] > FORMAT else "fit and save it again"
+            raise DataError(f"{path}: saved in format {facts['format']}, this mfrec reads {FORMAT}; {cure}")
         arrays = load_file(path / "model.safetensors")
         user, item = (_side(name, arrays, facts["text_ids"]) for name in ("user", "item"))
         posterior = _posterior(facts.get("posterior"), arrays)
@@ -96,7 +105,7 @@ def load(path: str | os.PathLike) -> FactorModel:
     except (SafetensorError, json.JSONDecodeError, KeyError, TypeError, NotADirectoryError) as error:
         raise DataError(f"{path}: not a whole saved model ({type(error).__name__}: {error}); save it again") from error
 
-# %% ../nbs/15_persist.ipynb #ccfeb42c
+# %% ../nbs/15_persist.ipynb #fe546da3
 def _content(facts: dict | None, arrays: dict[str, np.ndarray]) -> ContentModel | None:
     if facts is None:
         return None
@@ -108,7 +117,8 @@ def _content(facts: dict | None, arrays: dict[str, np.ndarray]) -> ContentModel 
 
 
 def _posterior(name: str | None, arrays: dict[str, np.ndarray]) -> Posterior | None:
-    return None if name is None else POSTERIORS[name](**{f.name: arrays[f"posterior.{f.name}"] for f in fields(POSTERIORS[name])})
+    read = lambda kind, key: kind(**{f.name: read(f.type, f"{key}.{f.name}") if f.type is DrawnPrior else arrays[f"{key}.{f.name}"] for f in fields(kind)})
+    return None if name is None else read(POSTERIORS[name], "posterior")
 
 
 def _side(name: str, arrays: dict[str, np.ndarray], text_ids: dict[str, list[str]]) -> Side:

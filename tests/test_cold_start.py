@@ -55,10 +55,11 @@ def test_people_folded_in_keep_the_content(seeing, rated, ratings):
     assert set(frame.level) == {"content"} and np.abs(frame.prediction - seeing.predict_frame(cold).prediction).max() < 2e-3
 
 
-@pytest.mark.parametrize("n_taste", [0, 16])
-def test_a_training_user_with_features_gets_their_vector_again(rated, items, users, n_taste):
+@pytest.mark.parametrize("solver", [mfrec.ALSMF(n_factors=4, n_sweeps=4, n_taste=0), mfrec.ALSMF(n_factors=4, n_sweeps=4, n_taste=16),
+                                    mfrec.BayesianMF(n_factors=4, n_samples=6, burn_in=2, n_taste=16)], ids=["als", "als, taste", "bayes"])
+def test_a_training_user_with_features_gets_their_vector_again(rated, items, users, solver):
     "Under the old id and under a new one with the same features: the prior's mean comes from what is given."
-    model = mfrec.ALSMF(n_factors=4, n_sweeps=4, n_taste=n_taste).fit(rated, items=items, users=users).model_
+    model = clone(solver).fit(rated, items=items, users=users).model_
     chosen = rated.userId.unique()[:30]
     some, theirs = rated[rated.userId.isin(chosen)], users[users.userId.isin(chosen)]
     shift = 1_000_000
