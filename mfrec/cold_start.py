@@ -224,7 +224,7 @@ def fold_content(model: FactorModel, side: str, rows: np.ndarray, columns: np.nd
     vectors = np.where(counts[:, None] > 0, solved.vectors.numpy(), 0)
     return replace(content, user_features=features, user_slopes=vectors[:, :-1], user_biases=vectors[:, -1], user_std=solved.variances[:, :-1].sqrt().numpy())
 
-# %% ../nbs/10_cold_start.ipynb #8fb1a0cf
+# %% ../nbs/10_cold_start.ipynb #260ddad2
 NOISE_OF = {"user": "noise", "item": "item_noise"}
 OTHER = {"user": "item", "item": "user"}
 
@@ -238,14 +238,15 @@ def latent_ratings(posterior: SampledPosterior, stars: np.ndarray, middle: Tenso
     return latent_moments(codes, middle, variance.rsqrt(), torch.as_tensor(posterior.thresholds))
 
 
-def to_model(other: Side, draw: np.ndarray, mean: float) -> np.ndarray:
-    "The matrix (K + 1, k + 2) that takes [factors, bias, 1] of a row beside a draw (n_other, k + 1) of the other side to [factors, bias] beside its rows in the model."
+def to_model(other: Side, draws: np.ndarray, mean: float) -> list[np.ndarray]:
+    """For each draw (S, n_other, k + 1) of the other side, the matrix (K + 1, k + 2) that takes [factors, bias, 1] of a row beside it to
+    [factors, bias] beside the other side's rows in the model."""
     root = np.sqrt(other.n_ratings, dtype=np.float64)[:, None]
     base = np.column_stack([other.factors, np.ones(len(other))]) * root
-    target = np.column_stack([draw[:, :-1], np.ones(len(draw)), draw[:, -1] - other.biases - mean]) * root
-    return np.linalg.pinv(base.T @ base, hermitian=True) @ (base.T @ target)
+    solve = np.linalg.pinv(base.T @ base, hermitian=True) @ (base * root).T
+    return [solve @ np.column_stack([draw[:, :-1], np.ones(len(draw)), draw[:, -1] - other.biases - mean]) for draw in draws]
 
-# %% ../nbs/10_cold_start.ipynb #794a0d3b
+# %% ../nbs/10_cold_start.ipynb #8924d5e3
 def spread_normals(n: int, d: int) -> np.ndarray:
     "Normal numbers (n, d), always the same, of mean 0 and variance 1 down every column."
     x = np.random.default_rng(0).standard_normal((n, d))
@@ -288,16 +289,17 @@ class DrawSolver:
         return values, noise, sums(variance)
 
     def run(self, n_jobs: int = -1) -> tuple[np.ndarray, SampledPosterior]:
-        others, mine = (getattr(self.posterior, f"{name}_draws") for name in (OTHER[self.side], self.side))
+        others, unknowns = getattr(self.posterior, f"{OTHER[self.side]}_draws")[:, :-1], getattr(self.posterior, f"{self.side}_draws")[:, -1]
         mean, draws, rated = np.zeros((self.n_rows, self.model.n_factors + 1)), [], self.groups.counts.numpy()[:, None] > 0
         with worker_pool(n_jobs) as pool:
             values, noise, squares = self.settle(pool)
             wider = (1 - squares / (noise * self.groups.counts.clamp(min=1))).rsqrt()[:, None]  # values not known are information missed
             groups, normals = self.groups.with_values(values), spread_normals(*self.prior.start.shape)
-            for other, unknown, start, slopes, precision, normal in zip(others[:, :-1], mine[:, -1], self.prior.start, self.prior.slopes, self.prior.precision, normals):
+            each = zip(others, to_model(self.other, others, self.model.mean), unknowns, self.prior.start, self.prior.slopes, self.prior.precision, normals)
+            for other, matrix, unknown, start, slopes, precision, normal in each:
                 prior, normal = Prior(as_tensor(precision), as_tensor(start + self.features @ slopes)), as_tensor(normal) * wider
                 drawn = draw_rows(groups, Known(gather_table(as_tensor(other), 1 / self.other_noise), prior, 1 / noise), normal, normal, pool=pool)
-                mean += np.column_stack([drawn.means, np.ones(self.n_rows)]) @ to_model(self.other, other, self.model.mean).T / len(others)
+                mean += np.column_stack([drawn.means, np.ones(self.n_rows)]) @ matrix.T / len(others)
                 squares = squares + drawn.squared_errors / len(others)
                 draws.append(np.vstack([np.where(rated, drawn.vectors, unknown), unknown]))
         noise = np.append(self.noise(squares), np.float32(self.unseen))

@@ -1,0 +1,73 @@
+"A saved model is the model: any ids, any numbers, any posterior."
+import json
+from dataclasses import fields, is_dataclass
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import mfrec
+from mfrec.bayes import DrawnPrior, SampledPosterior
+from mfrec.data import Columns
+from mfrec.encoding import IdEncoder
+from mfrec.model import FactorModel, RowPrior, Side
+
+whole = st.lists(st.integers(-2**62, 2**62), min_size=1, max_size=6, unique=True)
+text = st.lists(st.text(min_size=1, max_size=5).filter(lambda t: "\0" not in t and t.isprintable()), min_size=1, max_size=6, unique=True)
+
+
+def assert_same(a, b):
+    "The same type, fields and bits, all the way down."
+    assert type(a) is type(b)
+    if is_dataclass(a):
+        for field in fields(a):
+            assert_same(getattr(a, field.name), getattr(b, field.name))
+    elif isinstance(a, np.ndarray):
+        assert a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+    else:
+        assert a == b
+
+
+def some_model(user_ids, item_ids, k, sampled, seed):
+    "A model of random numbers."
+    rng = np.random.default_rng(seed)
+    array = lambda *shape: rng.normal(size=shape).astype(np.float32)
+
+    def side(ids, n_other):
+        prior = RowPrior(np.eye(k + 1), rng.normal(size=k + 1), 0.5, array(n_other, k + 1), np.zeros((0, k + 1)))
+        return Side(IdEncoder().fit(pd.Series(ids)), array(len(ids)), array(len(ids), k), rng.integers(1, 9, len(ids)), prior)
+
+    def drawn(n_other):
+        return DrawnPrior(array(3, k + 1), array(3, 2, k + 1), array(3, k + 1, k + 1), array(n_other, 2))
+
+    n, m = len(user_ids), len(item_ids)
+    levels = np.float32([1, 2, 3])
+    posterior = SampledPosterior(array(n + 1) ** 2, array(m + 1) ** 2, array(3, n + 1, k + 1), array(3, m + 1, k + 1), np.float32([1.5, 2.5]), levels,
+                                 drawn(m), drawn(n)) if sampled else None
+    return FactorModel(float(rng.normal()), (1.0, 3.0), side(user_ids, m), side(item_ids, n), Columns("wer", "was", "wie gut"), {"solver": "bayes", "n_ratings": 9}, posterior)
+
+
+@settings(max_examples=40, deadline=None)
+@given(users=whole | text, items=whole | text, k=st.integers(0, 4), sampled=st.booleans(), seed=st.integers(0, 2**31))
+def test_a_loaded_model_is_the_model_that_was_saved(tmp_path_factory, users, items, k, sampled, seed):
+    model = some_model(users, items, k, sampled, seed)
+    loaded = mfrec.load(model.save(tmp_path_factory.mktemp("model")))
+    for side in ("user", "item"):
+        mine, theirs = getattr(model, side), getattr(loaded, side)
+        assert mine.ids.classes_.tolist() == theirs.ids.classes_.tolist()
+        for name in ("biases", "factors", "n_ratings", "prior"):
+            assert_same(getattr(mine, name), getattr(theirs, name))
+    assert_same(model.posterior, loaded.posterior)
+    pairs = pd.DataFrame([(user, item) for user in users for item in items], columns=["wer", "was"])
+    pd.testing.assert_frame_equal(model.predict_frame(pairs), loaded.predict_frame(pairs))
+
+
+@pytest.mark.parametrize("number, cure", [(1, "fit and save it again"), (99, "upgrade mfrec")])
+def test_another_format_is_refused_with_the_cure(tmp_path, number, cure):
+    folder = some_model([1, 2], [3], 2, False, 0).save(tmp_path / "model")
+    facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    (folder / "model.json").write_text(json.dumps(facts | {"format": number}), encoding="utf-8")
+    with pytest.raises(mfrec.DataError, match=cure):
+        mfrec.load(folder)
