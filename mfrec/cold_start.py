@@ -305,7 +305,7 @@ class DrawSolver:
         noise = np.append(self.noise(squares), np.float32(self.unseen))
         return mean.astype(np.float32), replace(self.posterior, **{f"{self.side}_draws": np.stack(draws), NOISE_OF[self.side]: noise})
 
-# %% ../nbs/10_cold_start.ipynb #6aed31c2
+# %% ../nbs/10_cold_start.ipynb #ea7c2db5
 def follow(table: np.ndarray, old: Side, ids: IdEncoder) -> np.ndarray:
     "Rows of `table` (n_old, f), one for each row of `old`, for `ids`: the one an id had; for a new one, the average over ratings."
     return np.vstack([table, old.n_ratings @ table / max(old.n_ratings.sum(), 1)])[old.ids.lookup(ids.classes_)].astype(table.dtype)
@@ -325,13 +325,13 @@ def follow_taste(model: FactorModel, side: str, ids: IdEncoder) -> tuple[Side, P
 def solve_new(model: FactorModel, side: str, rows: np.ndarray, columns: np.ndarray, stars: np.ndarray, n_rows: int,
               features: np.ndarray | None) -> tuple[np.ndarray, Posterior | None]:
     "Vectors [factors, bias] (n_rows, k + 1) of rows of one side, zero for those without ratings, and what is known of their errors; arguments as of `row_systems`."
-    if isinstance(model.posterior, SampledPosterior):
-        vectors, posterior = DrawSolver(model, side, rows, columns, stars, n_rows, features).run()
-    else:
+    if model.posterior is None or isinstance(model.posterior, SpreadPosterior):
         spread = None if model.posterior is None else getattr(model.posterior, OTHER[side])
         others, prior = vectors_of(getattr(model, OTHER[side])), getattr(model, side).prior
         solved = solve_side(rows, columns, stars - np.float32(model.mean), n_rows, others, prior, spread, features)
         vectors, posterior = solved.vectors.numpy(), _folded_spread(model, solved, side)
+    else:
+        vectors, posterior = DrawSolver(model, side, rows, columns, stars, n_rows, features).run()
     return np.where(np.bincount(rows, minlength=n_rows)[:, None] > 0, vectors, 0), posterior
 
 
