@@ -337,7 +337,7 @@ def geweke_scores(n_rounds: int = 200, n_sweeps: int = 5, relax: float = 0.0, be
     change = pd.DataFrame(change)
     return change.mean() / (change.std() / np.sqrt(n_rounds))
 
-# %% ../nbs/09_bayes.ipynb #05ac3f4e
+# %% ../nbs/09_bayes.ipynb #f33ff7be
 _FAR = 1e4  # stands for infinity in latent units
 _NEAR_ONE = 0.9999999  # a uniform number may be 0, and erfinv(±1) is infinite
 
@@ -381,7 +381,7 @@ def tail_deviate(low: Tensor, high: Tensor, uniform: Tensor) -> Tensor:
     chance = torch.lerp(*(torch.erfc(sign * x * -2 ** -0.5) for x in (low, high)), uniform) / 2
     return sign * torch.special.ndtri(chance.clamp_(min=1e-37))
 
-
+# %% ../nbs/09_bayes.ipynb #605e62cb
 def latent_moments(codes: Tensor, center: Tensor, root: Tensor, thresholds: Tensor) -> tuple[Tensor, Tensor]:
     "Means and variances of the latent ratings that `draw_latent` draws, in float64."
     low, high = (x.double() for x in cell_limits(codes, center, thresholds, root))
@@ -509,7 +509,7 @@ def in_blocks(function: Callable, users: np.ndarray, items: np.ndarray, size: in
     "function(users, items) a block of pairs at a time, so that memory stays small."
     return np.concatenate([np.zeros(0), *(function(users[a:a + size], items[a:a + size]) for a in range(0, len(users), size))])
 
-# %% ../nbs/09_bayes.ipynb #3fcfe4a5
+# %% ../nbs/09_bayes.ipynb #7ca46afb
 @dataclass(frozen=True)
 class DrawnPrior:
     """What a chain expected of one side's rows at each draw kept, in stars: N(start + features · slopes, precision⁻¹).
@@ -522,7 +522,7 @@ class DrawnPrior:
     precision: np.ndarray
     basis: np.ndarray
 
-
+# %% ../nbs/09_bayes.ipynb #ae96a751
 @dataclass(frozen=True)
 class SampledPosterior(Posterior):
     """Draws spread over a chain, in stars: p·q + b + b' is what each of them predicts.

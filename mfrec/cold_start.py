@@ -6,13 +6,14 @@
 __all__ = ['CONTENT_RIDGE', 'SLOPE_ROUNDS', 'SLOPE_USERS', 'FIRST_SLOPE_PRECISION', 'DAMPING', 'PRIOR_ROWS', 'NOISE_OF', 'OTHER',
            'NOISE_ROUNDS', 'as_tensor', 'weighted_slopes', 'some_users', 'user_slopes', 'centered_features',
            'learn_content', 'preferences', 'vectors_of', 'learn_prior', 'implied_by', 'row_systems', 'solve_side',
-           'new_table', 'features_of', 'fold_content', 'latent_ratings', 'to_model', 'spread_normals', 'DrawSolver',
-           'follow', 'follow_taste', 'solve_new', 'fold_rows', 'learn_priors', 'fold_in', 'fold_in_items']
+           'new_table', 'features_of', 'fold_content', 'to_model', 'BesideDraws', 'beside_draws', 'latent_ratings',
+           'prior_in_model', 'settle', 'spread_normals', 'solve_draws', 'follow', 'follow_taste', 'solve_new',
+           'fold_rows', 'learn_priors', 'fold_in', 'fold_in_items']
 
-# %% ../nbs/10_cold_start.ipynb #f4f971fb
+# %% ../nbs/10_cold_start.ipynb #b68e483f
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -224,18 +225,9 @@ def fold_content(model: FactorModel, side: str, rows: np.ndarray, columns: np.nd
     vectors = np.where(counts[:, None] > 0, solved.vectors.numpy(), 0)
     return replace(content, user_features=features, user_slopes=vectors[:, :-1], user_biases=vectors[:, -1], user_std=solved.variances[:, :-1].sqrt().numpy())
 
-# %% ../nbs/10_cold_start.ipynb #260ddad2
+# %% ../nbs/10_cold_start.ipynb #cc6a88db
 NOISE_OF = {"user": "noise", "item": "item_noise"}
 OTHER = {"user": "item", "item": "user"}
-
-
-def latent_ratings(posterior: SampledPosterior, stars: np.ndarray, middle: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
-    "Expectation and variance of the values behind `stars` (n,), predicted as `middle` with this noise; the stars themselves where they are not levels."
-    levels = posterior.levels
-    if not len(levels):
-        return torch.as_tensor(stars), torch.zeros(len(stars))
-    codes = torch.as_tensor(np.searchsorted((levels[1:] + levels[:-1]) / 2, stars))  # the nearest level
-    return latent_moments(codes, middle, variance.rsqrt(), torch.as_tensor(posterior.thresholds))
 
 
 def to_model(other: Side, draws: np.ndarray, mean: float) -> list[np.ndarray]:
@@ -246,66 +238,103 @@ def to_model(other: Side, draws: np.ndarray, mean: float) -> list[np.ndarray]:
     solve = np.linalg.pinv(base.T @ base, hermitian=True) @ (base * root).T
     return [solve @ np.column_stack([draw[:, :-1], np.ones(len(draw)), draw[:, -1] - other.biases - mean]) for draw in draws]
 
-# %% ../nbs/10_cold_start.ipynb #8924d5e3
+
+@dataclass(frozen=True)
+class BesideDraws:
+    """What rows (n) of one side are solved from beside the draws of the other: their ratings `stars` (m,), the `rows` (m,) these belong to,
+    and for each draw the other side's vectors, the rows' prior means (n, k + 1) and precision, and the matrix of `to_model`."""
+    groups: RowGroups
+    stars: np.ndarray
+    rows: Tensor
+    other_noise: Tensor  # (n_other,)
+    theirs: Tensor  # (m,), the same for each rating
+    usual: float  # noise of a row of which nothing is known
+    others: np.ndarray
+    means: list[np.ndarray]
+    precisions: np.ndarray
+    matrices: list[np.ndarray]
+
+    def noise(self, squares: Tensor) -> Tensor:
+        "Noise of the rows (n,) given their squared errors, each over the noise of the other side."
+        return ((NOISE_DOF - 2) * self.usual + squares) / (NOISE_DOF - 2 + self.groups.counts)
+
+    def row_sums(self, squares: Tensor) -> Tensor:
+        "Sums over the ratings of each row of squared errors (m,), each over the noise of the other side."
+        return torch.bincount(self.rows, squares.double() / self.theirs, self.groups.n_rows).float()
+
+# %% ../nbs/10_cold_start.ipynb #288d251d
+def beside_draws(model: FactorModel, side: str, rows: np.ndarray, columns: np.ndarray, stars: np.ndarray, n_rows: int,
+                 features: np.ndarray | None) -> BesideDraws:
+    "Rows of one side of a model with a `SampledPosterior`; arguments as of `row_systems`."
+    posterior, other, prior = model.posterior, getattr(model, OTHER[side]), getattr(model.posterior, f"{side}_prior")
+    usual, other_noise = float(getattr(posterior, NOISE_OF[side])[-1]), as_tensor(getattr(posterior, NOISE_OF[OTHER[side]])[:-1])
+    taste, g = implied_by(rows, columns, n_rows, prior.basis), prior.slopes.shape[1] - prior.basis.shape[1]
+    known = np.hstack([taste, np.zeros((n_rows, g)) if features is None else features])
+    rows, columns, others = torch.as_tensor(rows), torch.as_tensor(columns), getattr(posterior, f"{OTHER[side]}_draws")[:, :-1]
+    groups = group_rows(rows, columns, as_tensor(stars), n_rows, len(other), model.n_factors, keep_source=True)
+    return BesideDraws(groups, stars, rows.long(), other_noise, other_noise[columns.long()], usual, others,
+                       [start + known @ slopes for start, slopes in zip(prior.start, prior.slopes)], prior.precision, to_model(other, others, model.mean))
+
+# %% ../nbs/10_cold_start.ipynb #85fed386
+NOISE_ROUNDS = 3  # of solving, to find the noise of new rows and the values behind their stars
+
+
+def latent_ratings(posterior: SampledPosterior, stars: np.ndarray, middle: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+    "Expectation and variance of the values behind `stars` (m,), predicted as `middle` with this noise; the stars themselves where they are not levels."
+    levels = posterior.levels
+    if not len(levels):
+        return torch.as_tensor(stars), torch.zeros(len(stars))
+    codes = torch.as_tensor(np.searchsorted((levels[1:] + levels[:-1]) / 2, stars))  # the nearest level
+    return tuple(x.float() for x in latent_moments(codes, middle, variance.rsqrt(), torch.as_tensor(posterior.thresholds)))
+
+
+def prior_in_model(beside: BesideDraws) -> Prior:
+    "The draws' priors in the model's factors: the mean of their means, row by row, and of their covariances."
+    mean = sum(np.column_stack([means, np.ones(len(means))]) @ matrix.T for means, matrix in zip(beside.means, beside.matrices)) / len(beside.means)
+    covariance = np.mean([matrix[:, :-1] @ np.linalg.inv(precision.astype(np.float64)) @ matrix[:, :-1].T
+                          for precision, matrix in zip(beside.precisions, beside.matrices)], axis=0)
+    ridge = max(1e-3 * np.trace(covariance) / len(covariance), 1e-9)  # the draws may not reach every direction
+    return Prior(as_tensor(np.linalg.inv(covariance + ridge * np.eye(len(covariance)))), as_tensor(mean))
+
+
+def settle(model: FactorModel, side: str, beside: BesideDraws, pool: ThreadPoolExecutor | None) -> tuple[Tensor, Tensor, Tensor]:
+    "Values behind the stars (m,), noise of the rows (n,), and the part of their squared errors that comes from not knowing the values (n,)."
+    vectors, prior = as_tensor(vectors_of(getattr(model, OTHER[side]))), prior_in_model(beside)
+    plain, weighted = gather_table(vectors), gather_table(vectors, 1 / beside.other_noise)
+    values, noise = as_tensor(beside.stars), torch.full((beside.groups.n_rows,), beside.usual)
+    for _ in range(NOISE_ROUNDS):
+        solved = solve_rows(beside.groups.with_values(values - model.mean), Known(weighted, prior, 1 / noise), pool=pool)
+        middle = model.mean + predict_rows(beside.groups, plain, solved.vectors, pool)
+        values, variance = latent_ratings(model.posterior, beside.stars, middle, noise[beside.rows] * beside.theirs)
+        noise = beside.noise(beside.row_sums((values - middle).square() + variance))
+    return values, noise, beside.row_sums(variance)
+
+# %% ../nbs/10_cold_start.ipynb #4f4b58d6
 def spread_normals(n: int, d: int) -> np.ndarray:
     "Normal numbers (n, d), always the same, of mean 0 and variance 1 down every column."
     x = np.random.default_rng(0).standard_normal((n, d))
     return (x - x.mean(0)) / x.std(0, ddof=1)
 
 
-NOISE_ROUNDS = 3  # of solving, to find the noise of new rows and the values behind their stars
+def solve_draws(model: FactorModel, side: str, rows: np.ndarray, columns: np.ndarray, stars: np.ndarray, n_rows: int,
+                features: np.ndarray | None = None, n_jobs: int = -1) -> tuple[np.ndarray, SampledPosterior]:
+    "Vectors (n_rows, K + 1) of rows of one side, the means of their solves beside the draws, and the posterior with the rows in the place of that side; arguments as of `row_systems`."
+    beside, unknown = beside_draws(model, side, rows, columns, stars, n_rows, features), getattr(model.posterior, f"{side}_draws")[:, -1]
+    mean, draws, rated = np.zeros((n_rows, model.n_factors + 1)), [], beside.groups.counts.numpy()[:, None] > 0
+    with worker_pool(n_jobs) as pool:
+        values, noise, squares = settle(model, side, beside, pool)
+        wider = (1 - squares / (noise * beside.groups.counts.clamp(min=1))).rsqrt()[:, None]
+        groups, normals = beside.groups.with_values(values), spread_normals(*unknown.shape)
+        for s, (other, matrix) in enumerate(zip(beside.others, beside.matrices)):
+            prior, normal = Prior(as_tensor(beside.precisions[s]), as_tensor(beside.means[s])), as_tensor(normals[s]) * wider
+            drawn = draw_rows(groups, Known(gather_table(as_tensor(other), 1 / beside.other_noise), prior, 1 / noise), normal, normal, pool=pool)
+            mean += np.column_stack([drawn.means, np.ones(n_rows)]) @ matrix.T / len(beside.others)
+            squares = squares + drawn.squared_errors / len(beside.others)
+            draws.append(np.vstack([np.where(rated, drawn.vectors, unknown[s]), unknown[s]]))
+    noise = np.append(beside.noise(squares), np.float32(beside.usual))
+    return mean.astype(np.float32), replace(model.posterior, **{f"{side}_draws": np.stack(draws), NOISE_OF[side]: noise})
 
-
-class DrawSolver:
-    """Solves rows of one side of a model with a `SampledPosterior`; arguments as of `row_systems`.
-
-    `run` gives their vectors (n_rows, K + 1), the means of what the draws find, and the posterior with the rows in the place of that side.
-    """
-    def __init__(self, model: FactorModel, side: str, rows: np.ndarray, columns: np.ndarray, stars: np.ndarray, n_rows: int,
-                 features: np.ndarray | None = None):
-        self.model, self.side, self.stars, self.posterior, self.other = model, side, stars, model.posterior, getattr(model, OTHER[side])
-        self.prior, self.n_rows = getattr(self.posterior, f"{side}_prior"), n_rows
-        self.unseen, self.other_noise = float(getattr(self.posterior, NOISE_OF[side])[-1]), as_tensor(getattr(self.posterior, NOISE_OF[OTHER[side]])[:-1])
-        self.at, self.theirs = torch.as_tensor(rows).long(), self.other_noise[torch.as_tensor(columns).long()]
-        self.groups = group_rows(torch.as_tensor(rows), torch.as_tensor(columns), as_tensor(stars), n_rows, len(self.other), model.n_factors, keep_source=True)
-        taste, g = implied_by(rows, columns, n_rows, self.prior.basis), self.prior.slopes.shape[1] - self.prior.basis.shape[1]
-        self.features = np.hstack([taste, np.zeros((n_rows, g)) if features is None else features])
-
-    def noise(self, squares: Tensor) -> Tensor:
-        "Noise of the rows given their squared errors, each over the noise of the other side."
-        return ((NOISE_DOF - 2) * self.unseen + squares) / (NOISE_DOF - 2 + self.groups.counts)
-
-    def settle(self, pool: ThreadPoolExecutor | None) -> tuple[Tensor, Tensor, Tensor]:
-        "Values behind the stars, the rows' noise, and the part of their squared errors that comes from not knowing the values."
-        vectors, prior, mean = as_tensor(vectors_of(self.other)), getattr(self.model, self.side).prior, self.model.mean
-        plain, weighted, prior = gather_table(vectors), gather_table(vectors, 1 / self.other_noise), Prior(as_tensor(prior.precision), as_tensor(prior.mean))
-        sums = lambda x: torch.bincount(self.at, x.double() / self.theirs, self.n_rows).float()
-        values, noise = as_tensor(self.stars), torch.full((self.n_rows,), self.unseen)
-        for _ in range(NOISE_ROUNDS):
-            solved = solve_rows(self.groups.with_values(values - mean), Known(weighted, prior, 1 / noise), pool=pool)
-            middle = mean + predict_rows(self.groups, plain, solved.vectors, pool)
-            values, variance = (x.float() for x in latent_ratings(self.posterior, self.stars, middle, noise[self.at] * self.theirs))
-            noise = self.noise(sums((values - middle).square() + variance))
-        return values, noise, sums(variance)
-
-    def run(self, n_jobs: int = -1) -> tuple[np.ndarray, SampledPosterior]:
-        others, unknowns = getattr(self.posterior, f"{OTHER[self.side]}_draws")[:, :-1], getattr(self.posterior, f"{self.side}_draws")[:, -1]
-        mean, draws, rated = np.zeros((self.n_rows, self.model.n_factors + 1)), [], self.groups.counts.numpy()[:, None] > 0
-        with worker_pool(n_jobs) as pool:
-            values, noise, squares = self.settle(pool)
-            wider = (1 - squares / (noise * self.groups.counts.clamp(min=1))).rsqrt()[:, None]  # values not known are information missed
-            groups, normals = self.groups.with_values(values), spread_normals(*self.prior.start.shape)
-            each = zip(others, to_model(self.other, others, self.model.mean), unknowns, self.prior.start, self.prior.slopes, self.prior.precision, normals)
-            for other, matrix, unknown, start, slopes, precision, normal in each:
-                prior, normal = Prior(as_tensor(precision), as_tensor(start + self.features @ slopes)), as_tensor(normal) * wider
-                drawn = draw_rows(groups, Known(gather_table(as_tensor(other), 1 / self.other_noise), prior, 1 / noise), normal, normal, pool=pool)
-                mean += np.column_stack([drawn.means, np.ones(self.n_rows)]) @ matrix.T / len(others)
-                squares = squares + drawn.squared_errors / len(others)
-                draws.append(np.vstack([np.where(rated, drawn.vectors, unknown), unknown]))
-        noise = np.append(self.noise(squares), np.float32(self.unseen))
-        return mean.astype(np.float32), replace(self.posterior, **{f"{self.side}_draws": np.stack(draws), NOISE_OF[self.side]: noise})
-
-# %% ../nbs/10_cold_start.ipynb #ea7c2db5
+# %% ../nbs/10_cold_start.ipynb #f737e952
 def follow(table: np.ndarray, old: Side, ids: IdEncoder) -> np.ndarray:
     "Rows of `table` (n_old, f), one for each row of `old`, for `ids`: the one an id had; for a new one, the average over ratings."
     return np.vstack([table, old.n_ratings @ table / max(old.n_ratings.sum(), 1)])[old.ids.lookup(ids.classes_)].astype(table.dtype)
@@ -314,14 +343,14 @@ def follow(table: np.ndarray, old: Side, ids: IdEncoder) -> np.ndarray:
 def follow_taste(model: FactorModel, side: str, ids: IdEncoder) -> tuple[Side, Posterior | None]:
     "The other side, and the posterior, with rows for `ids` in what the other side's prior says of whom it was rated by."
     old, name, other, posterior = getattr(model, side), f"{OTHER[side]}_prior", getattr(model, OTHER[side]), model.posterior
-    if len(other.prior.implicit):
+    if other.prior is not None and len(other.prior.implicit):
         other = replace(other, prior=replace(other.prior, implicit=follow(other.prior.implicit, old, ids)))
     if isinstance(posterior, SampledPosterior):
         prior = getattr(posterior, name)
         posterior = replace(posterior, **{name: replace(prior, basis=follow(prior.basis, old, ids))})
     return other, posterior
 
-
+# %% ../nbs/10_cold_start.ipynb #59bc0120
 def solve_new(model: FactorModel, side: str, rows: np.ndarray, columns: np.ndarray, stars: np.ndarray, n_rows: int,
               features: np.ndarray | None) -> tuple[np.ndarray, Posterior | None]:
     "Vectors [factors, bias] (n_rows, k + 1) of rows of one side, zero for those without ratings, and what is known of their errors; arguments as of `row_systems`."
@@ -331,7 +360,7 @@ def solve_new(model: FactorModel, side: str, rows: np.ndarray, columns: np.ndarr
         solved = solve_side(rows, columns, stars - np.float32(model.mean), n_rows, others, prior, spread, features)
         vectors, posterior = solved.vectors.numpy(), _folded_spread(model, solved, side)
     else:
-        vectors, posterior = DrawSolver(model, side, rows, columns, stars, n_rows, features).run()
+        vectors, posterior = solve_draws(model, side, rows, columns, stars, n_rows, features)
     return np.where(np.bincount(rows, minlength=n_rows)[:, None] > 0, vectors, 0), posterior
 
 
@@ -357,13 +386,14 @@ def _folded_spread(model: FactorModel, solved: Solved, side: str) -> SpreadPoste
     n_users = len(mine) - 1 if side == "user" else len(model.user)
     return SpreadPosterior(np.full(n_users + 1, prior.noise, np.float32), **{side: mine, OTHER[side]: theirs})
 
-# %% ../nbs/10_cold_start.ipynb #7ee23e5c
+# %% ../nbs/10_cold_start.ipynb #35e25967
 def learn_priors(model: FactorModel, data: Interactions) -> FactorModel:
-    "The model with priors for both sides, and its users solved once more under theirs; `data` are the ratings it was fitted on."
-    left = data.ratings - predict_positions(model, data.users, data.items)
-    noise, variance = max(float(np.square(left).mean(dtype=np.float64)), 1e-6), float(data.ratings.var(dtype=np.float64))
-    model = replace(model, user=replace(model.user, prior=learn_prior(model.user, noise, variance)),
-                    item=replace(model.item, prior=learn_prior(model.item, noise, variance)))
+    "The model with priors for both sides, unless its draws have theirs, and its users solved once more; `data` are the ratings it was fitted on."
+    if model.posterior is None:
+        left = data.ratings - predict_positions(model, data.users, data.items)
+        noise, variance = max(float(np.square(left).mean(dtype=np.float64)), 1e-6), float(data.ratings.var(dtype=np.float64))
+        model = replace(model, user=replace(model.user, prior=learn_prior(model.user, noise, variance)),
+                        item=replace(model.item, prior=learn_prior(model.item, noise, variance)))
     features = None if model.content is None else model.content.user_features
     vectors, posterior = solve_new(model, "user", data.users, data.items, data.ratings, data.n_users, features)
     user = replace(model.user, biases=np.ascontiguousarray(vectors[:, -1]), factors=np.ascontiguousarray(vectors[:, :-1]))

@@ -96,15 +96,15 @@ def train(model: MatrixFactorization, data: Interactions, validation: Interactio
     model.eval()
     return pd.DataFrame(history).set_index("epoch")
 
-# %% ../nbs/06_training.ipynb #5ecf4991
+# %% ../nbs/06_training.ipynb #dbb83ef7
 class AdamMF(RatingEstimator):
     """Matrix factorization fitted by minibatch AdamW with early stopping.
 
     `n_factors`: factors a side; `n_epochs`: at most; `lr`, `weight_decay`: of AdamW, in units of the ratings' standard deviation;
     `dropout`: share of factors hidden in a step; `batch_size`: ratings a step, or 'auto' for 1/80 of them (256 to 262,144);
     `patience`: epochs without progress on validation rows before it stops; `validation_fraction`: cut from the training ratings unless
-    `fit` is given some (0: all epochs run); `device`: 'auto', 'cpu' or 'cuda'; `seed`; `n_jobs`: threads. `fit` ends with one exact
-    solve of all users, given the items (10_cold_start): `history_` is of the model before it.
+    `fit` is given some (0: all epochs run); `device`: 'auto', 'cpu' or 'cuda'; `seed`; `n_jobs`: threads. `history_` is of the model
+    before `fit` solves all users once more, exactly (10_cold_start).
     """
     solver = "adam"
 
@@ -138,8 +138,7 @@ class AdamMF(RatingEstimator):
                     for name, side, counts in zip(content._fields, content, (data.user_counts(), data.item_counts()))}
         module = MatrixFactorization(data.n_users, data.n_items, self.n_factors, self.dropout, **features)
         module = start_from_biases(module, scaled(data)).to(device)
-        history = train(module, scaled(data), scaled(validation) if validation else None, self.n_epochs, batch, self.lr,
-                        self.weight_decay, self.patience)
+        history = train(module, scaled(data), scaled(validation) if validation else None, self.n_epochs, batch, self.lr, self.weight_decay, self.patience)
         history[["train_rmse", "validation_rmse"]] *= unit
         return solution_of(module, center, unit, history)
 
