@@ -569,10 +569,10 @@ class SampledPosterior(Posterior):
             return np.sqrt(np.maximum(chance @ self.levels ** 2 - (chance @ self.levels) ** 2, 0))
         return in_blocks(spread, users, items)
 
-# %% ../nbs/09_bayes.ipynb #f4c28015
+# %% ../nbs/09_bayes.ipynb #b17a1dc3
 def n_draws(n_factors: int) -> int:
-    "Draws kept of a chain: 16, up to 32 where vectors are short."
-    return min(max(480 // n_factors, 16), 32)
+    "Draws kept of a chain: 16, up to 64 where vectors are short."
+    return min(max(480 // n_factors, 16), 64)
 
 
 class Summary:

@@ -309,7 +309,7 @@ def settle(model: FactorModel, side: str, beside: BesideDraws, pool: ThreadPoolE
         noise = beside.noise(beside.row_sums((values - middle).square() + variance))
     return values, noise, beside.row_sums(variance)
 
-# %% ../nbs/10_cold_start.ipynb #4f4b58d6
+# %% ../nbs/10_cold_start.ipynb #22cd562a
 def spread_normals(n: int, d: int) -> np.ndarray:
     "Normal numbers (n, d), always the same, of mean 0 and variance 1 down every column."
     x = np.random.default_rng(0).standard_normal((n, d))
@@ -325,8 +325,9 @@ def solve_draws(model: FactorModel, side: str, rows: np.ndarray, columns: np.nda
         values, noise, squares = settle(model, side, beside, pool)
         wider = (1 - squares / (noise * beside.groups.counts.clamp(min=1))).rsqrt()[:, None]
         groups, normals = beside.groups.with_values(values), spread_normals(*unknown.shape)
+        order = np.bincount(rows, weights=columns, minlength=n_rows).astype(np.int64)  # its own for each row, whoever else is there
         for s, (other, matrix) in enumerate(zip(beside.others, beside.matrices)):
-            prior, normal = Prior(as_tensor(beside.precisions[s]), as_tensor(beside.means[s])), as_tensor(normals[s]) * wider
+            prior, normal = Prior(as_tensor(beside.precisions[s]), as_tensor(beside.means[s])), as_tensor(normals[(order + s) % len(normals)]) * wider
             drawn = draw_rows(groups, Known(gather_table(as_tensor(other), 1 / beside.other_noise), prior, 1 / noise), normal, normal, pool=pool)
             mean += np.column_stack([drawn.means, np.ones(n_rows)]) @ matrix.T / len(beside.others)
             squares = squares + drawn.squared_errors / len(beside.others)

@@ -4,10 +4,16 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import truncnorm
 from sklearn.base import clone
 from conftest import real, real_path
 
 import mfrec
+from mfrec.bayes import DrawnPrior, SampledPosterior
+from mfrec.cold_start import beside_draws, settle, solve_draws
+from mfrec.data import Columns
+from mfrec.encoding import IdEncoder
+from mfrec.model import FactorModel, Side
 
 
 def test_levels_go_by_what_is_known(seeing, ratings):
@@ -66,6 +72,70 @@ def test_a_training_user_with_features_gets_their_vector_again(rated, items, use
     for folded, away in ((model.fold_in(some), 0), (model.fold_in(some.assign(userId=some.userId + shift), users=theirs.assign(userId=theirs.userId + shift)), shift)):
         at = model.user.ids.lookup(folded.user.ids.classes_ - away)
         assert np.abs(folded.user.factors - model.user.factors[at]).max() < 1e-3 and np.abs(folded.user.biases - model.user.biases[at]).max() < 1e-3
+
+
+def planted(n=4, m=30, k=2, n_draws=5, mean=3.4, usual=0.6):
+    "A model whose draws are its own items in rotated factors, the prior it has in them, the rotations, and ratings of its items by n new people."
+    rng = np.random.default_rng(0)
+    q, bias, basis = rng.normal(size=(m, k)), rng.normal(size=m) * 0.3, rng.normal(size=(m, 2)) * 0.5
+    start, slopes, covariance = rng.normal(size=k + 1) * 0.1, rng.normal(size=(2, k + 1)) * 0.4, np.diag([0.5, 0.3, 0.2])
+    turns = [np.block([[np.linalg.qr(rng.normal(size=(k, k)))[0], np.zeros((k, 1))], [np.zeros((1, k)), 1]]) for _ in range(n_draws)]
+    f32 = lambda arrays: np.stack(arrays).astype(np.float32)
+    draws = f32([np.vstack([np.column_stack([q, bias + mean]) @ turn, np.zeros(k + 1)]) for turn in turns])
+    prior = DrawnPrior(f32([start @ t for t in turns]), f32([slopes @ t for t in turns]), f32([t.T @ np.linalg.inv(covariance) @ t for t in turns]), basis.astype(np.float32))
+    noise = rng.uniform(0.5, 2, m + 1).astype(np.float32)
+    posterior = SampledPosterior(np.float32([1.0, usual]), noise, np.zeros((n_draws, 2, k + 1), np.float32), draws, np.zeros(0, np.float32), np.zeros(0, np.float32), prior, prior)
+    side = lambda rows, vectors: Side(IdEncoder().fit(pd.Series(range(rows))), vectors[:, -1], vectors[:, :-1], np.full(rows, 3))
+    model = FactorModel(mean, (0.0, 9.0), side(1, np.zeros((1, k + 1), np.float32)), side(m, np.column_stack([q, bias]).astype(np.float32)), Columns("u", "i", "r"), {}, posterior)
+    pairs = rng.permutation(n * m)[:n * 12]
+    rated = (pairs // m).astype(np.int32), (pairs % m).astype(np.int32), rng.uniform(1, 5, n * 12).astype(np.float32)
+    return model, (start, slopes, covariance), turns, rated
+
+
+def test_rows_beside_draws_are_ridge_solutions_in_the_model():
+    "Draws that are the model's items in rotated factors: each finds what numpy finds in the model's own, under the same prior and noise."
+    model, (start, slopes, covariance), _, (rows, columns, stars) = planted()
+    q, bias, basis, noise, usual = model.item.factors, model.item.biases, model.posterior.user_prior.basis, model.posterior.item_noise, model.posterior.noise[-1]
+    vectors, found = solve_draws(model, "user", rows, columns, stars, 4)
+    for row in range(4):
+        mine = columns[rows == row]
+        x, left, weights = np.column_stack([q[mine], np.ones(len(mine))]), stars[rows == row] - model.mean - bias[mine], 1 / noise[mine]
+        middle, own = start + basis[mine].sum(0) / len(mine) ** 0.5 @ slopes, usual
+        for _ in range(4):
+            gram = x.T * weights @ x / own + np.linalg.inv(covariance)
+            expected = middle + np.linalg.solve(gram, (x.T * weights / own) @ (left - x @ middle))
+            own, used = (14 * usual + weights @ (left - x @ expected) ** 2) / (14 + len(mine)), own
+        assert np.allclose(vectors[row], expected, atol=3e-3)
+        assert found.noise[row] > used and np.isclose(found.noise[row], used, rtol=0.5)  # not knowing the vector adds to the errors
+    assert found.noise[-1] == usual and found.user_draws.shape == (5, 5, 3)
+
+
+def test_people_are_not_all_drawn_off_in_the_same_direction():
+    "Each has the spread that the solve leaves; over many people the deviations of a draw cancel, or items solved beside them would be led astray."
+    model, _, turns, (rows, columns, stars) = planted(n=200, n_draws=16)
+    vectors, found = solve_draws(model, "user", rows, columns, stars, 200)
+    away = found.user_draws[:, :-1] @ np.stack(turns).transpose(0, 2, 1) - vectors
+    assert np.abs(away.mean(0)[:, -1]).max() < 1e-5  # over the draws, every bias, which is not rotated, is where the solve says
+    assert np.square(away.mean(1)).mean() < 0.05 * np.square(away).mean()
+
+
+def test_values_settle_where_predictions_and_levels_agree():
+    "With a probit the values of a row are their expectations given what the row, solved from them, predicts."
+    ratings = mfrec.sample_ratings(20_000, seed=1)
+    model = mfrec.BayesianMF(n_factors=4, n_samples=8, burn_in=2, n_taste=8).fit(ratings).model_
+    some = ratings[ratings.userId.isin(ratings.userId.unique()[:20])]
+    rows = IdEncoder().fit(some.userId).transform(some.userId)
+    columns, stars = model.item.ids.lookup(some.movieId).astype(np.int32), some.rating.to_numpy(np.float32, copy=True)
+    beside = beside_draws(model, "user", rows, columns, stars, 20, None)
+    values, noise, _ = settle(model, "user", beside, None)
+    edges = np.concatenate([[-np.inf], model.posterior.thresholds, [np.inf]])
+    level = np.searchsorted(model.posterior.levels, stars)
+    assert ((values.numpy() >= edges[level] - 1e-4) & (values.numpy() <= edges[level + 1] + 1e-4)).all()
+    vectors = solve_draws(model, "user", rows, columns, stars, 20)[0]
+    predicted = model.mean + (vectors[rows, :-1] * model.item.factors[columns]).sum(1) + vectors[rows, -1] + model.item.biases[columns]
+    sd = np.sqrt(noise.numpy()[rows] * model.posterior.item_noise[columns])
+    expected = truncnorm((edges[level] - predicted) / sd, (edges[level + 1] - predicted) / sd, predicted, sd).mean()
+    assert np.abs(values.numpy() - expected).mean() < 0.03
 
 
 def test_the_folded_model_is_saved_whole(seeing, rated, ratings, tmp_path):

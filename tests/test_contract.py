@@ -152,6 +152,15 @@ def test_items_are_folded_in(fitted, ratings):
     assert np.corrcoef(folded.predict(new), fitted.predict(some))[0, 1] > 0.9
 
 
+def test_items_are_folded_in_beside_some_of_the_people(fitted, ratings):
+    "With only the users who rated them, new items find what they find with all: what their prior says of who rated them follows the ids."
+    some = ratings[ratings.userId.isin(ratings.userId.unique()[::3])]
+    new = some.assign(movieId=some.movieId + 10**7)
+    alone, beside = fitted.fold_in(some).fold_in_items(new), fitted.fold_in_items(new)
+    pairs = new.head(2_000)
+    assert np.corrcoef(alone.predict(pairs), beside.predict(pairs))[0, 1] > 0.999
+
+
 def test_items_are_folded_in_beside_new_people(fitted, ratings):
     "Both sides new, one after the other: what the items' prior says of who rated them finds new people too."
     new = ratings[ratings.userId.isin(ratings.userId.unique()[:60])].assign(userId=lambda f: f.userId + 10**6, movieId=lambda f: f.movieId + 10**7)
