@@ -55,7 +55,7 @@ def test_als_on_the_standard_mask(name, target):
 
 def test_quick_als_on_ml_1m():
     train, test = mfrec.split_mask(real("ml-1m"))
-    assert -mfrec.ALSMF.quick().fit(train).score(test) <= 0.850
+    assert -mfrec.ALSMF.quick().fit(train).score(test) <= 0.836
 
 
 @pytest.mark.parametrize("name, margin", [("ml-100k", 0.043), ("ml-latest-small", 0.055)])
