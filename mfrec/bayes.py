@@ -547,8 +547,7 @@ class SampledPosterior(Posterior):
 
     def probabilities(self, model: FactorModel, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         "Probability of each level, (n, L)."
-        sd = self.predictive_sd(model, users, items)
-        return level_probabilities(predict_positions(model, users, items), sd, self.thresholds)
+        return level_probabilities(predict_positions(model, users, items), self.predictive_sd(model, users, items), self.thresholds)
 
     def predictive_sd(self, model: FactorModel, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         "Standard deviation of ratings (of latent ones where there are levels) around the linear prediction."
@@ -725,7 +724,8 @@ class BayesianMF(RatingEstimator):
     `n_factors`, `n_taste` (0: no taste features): None for 30 and 256 where users and items average 100 ratings, else 14 and 128;
     `n_samples`: sweeps averaged, after `burn_in` others; `likelihood`: 'gaussian', 'probit' (ratings are levels), or 'auto' for a probit
     on 3 to 20 distinct ratings; `seed`; `n_jobs`: threads, -1 for all cores (results do not depend on it); `device`: 'auto', 'cpu', 'cuda'.
-    Features given to `fit` join the taste features. Predictions are posterior means, `predict_frame` adds their `std`. Salakhutdinov & Mnih 2008; Simm et al. 2015 (features).
+    Features given to `fit` join the taste features. Predictions are posterior means, `predict_frame` adds their `std`. `history_` is of the chain, before
+    `fit` solves all users once more beside its draws (10_cold_start). Salakhutdinov & Mnih 2008; Simm et al. 2015 (features).
     """
     solver = "bayes"
 
