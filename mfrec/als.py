@@ -83,7 +83,7 @@ def ridge_prior(n_factors: int, reg: float | None, like: Tensor) -> Prior:
 
 def side_features(data: Interactions, taste: Taste | None, content: Content) -> tuple[np.ndarray | None, np.ndarray | None]:
     "Features of users and of items (n, f): taste first, then what `fit` was given; None for a side without any."
-    given = (None if side is None else side.centered(counts) for side, counts in zip(content, (data.user_counts(), data.item_counts())))
+    given = (None if side is None else side.centered(counts) for side, counts in zip(content, (data.user_counts, data.item_counts)))
     both = ([block for block in blocks if block is not None] for blocks in zip(taste[:2] if taste else (None, None), given))
     return tuple(np.hstack(blocks) if blocks else None for blocks in both)
 
@@ -283,6 +283,7 @@ class ALSMF(RatingEstimator):
             taste = taste_features(data, n_taste, self.seed) if n_taste else None
             features = side_features(data, taste, content if learn else Content())
             users, items = start_parts(data, ratings, k, ridge_prior(k, self.reg, ratings), features, self.seed, pool=pool)
+            del ratings  # both sides hold them now
             return in_stars(run_sweeps(users, items, self.n_sweeps, learn, pool, watched), mean, scale, learn, taste)
 
 # %% ../nbs/08_als.ipynb #1dd6fdfa

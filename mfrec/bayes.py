@@ -97,7 +97,7 @@ class FeatureBlocks(NamedTuple):
 
 def feature_blocks(data: Interactions, n_taste: int, content: Content, seed: int) -> FeatureBlocks:
     "The features of a table's users and items."
-    counts = data.user_counts(), data.item_counts()
+    counts = data.user_counts, data.item_counts
     taste = taste_features(data, n_taste, seed) if n_taste else Taste(*(np.zeros((len(n), 0), np.float32) for n in (*counts, *counts[::-1])))
     values = [np.zeros((len(n), 0), np.float32) if side is None else side.centered(n) for side, n in zip(content, counts)]
     sizes = [max(float(np.square(table).sum(1).mean()) ** 0.5, 1e-6) for table in values]
@@ -637,7 +637,7 @@ def in_stars(summary: Summary, data: Interactions, mean: float, unit: float, lev
     sides = zip(zip(*summary.hypers), features, (blocks.taste.of_item, blocks.taste.of_user), blocks.sizes, (0.0, mean))
     priors = [drawn_prior(hypers, table, basis, size, scale, shift) for hypers, table, basis, size, shift in sides]
     posterior = SampledPosterior(noise * np.float32(unit ** 2), item_noise, *draws, (mean + unit * thresholds).astype(np.float32), levels.astype(np.float32), *priors)
-    found = center(mean, unit, user.cpu().numpy(), item.cpu().numpy(), data.user_counts() > 0, data.item_counts() > 0)
+    found = center(mean, unit, user.cpu().numpy(), item.cpu().numpy(), data.user_counts > 0, data.item_counts > 0)
     return replace(found, posterior=posterior)
 
 # %% ../nbs/09_bayes.ipynb #53632db3

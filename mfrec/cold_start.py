@@ -51,7 +51,7 @@ FIRST_SLOPE_PRECISION = 30.0  # where it starts, for ratings of unit variance
 
 def some_users(data: Interactions, n: int, seed: int = 0) -> Interactions:
     "The ratings of `n` users drawn at random from those who have any, or of everybody if they are no more."
-    rated = np.flatnonzero(data.user_counts())
+    rated = np.flatnonzero(data.user_counts)
     if len(rated) <= n:
         return data
     place = np.full(data.n_users, -1, np.int32)
@@ -103,8 +103,8 @@ def centered_features(side: SideContent | None, counts: np.ndarray) -> tuple[np.
 def learn_content(data: Interactions, content: Content, n_jobs: int = -1) -> ContentModel:
     "What the features given to `fit` say by themselves, learned from the training ratings."
     mean, user_biases, item_biases = damped_biases(data, DAMPING, DAMPING)
-    (x, x_center), (g, g_center) = centered_features(content.item, data.item_counts()), centered_features(content.user, data.user_counts())
-    item_weights, user_weights = data.item_counts(), data.user_counts() / (data.user_counts() + 10)
+    (x, x_center), (g, g_center) = centered_features(content.item, data.item_counts), centered_features(content.user, data.user_counts)
+    item_weights, user_weights = data.item_counts, data.user_counts / (data.user_counts + 10)
     typical, average = item_weights @ item_biases / len(data), user_weights @ user_biases / user_weights.sum()
     item_slopes = weighted_slopes(x, item_biases - typical, item_weights)  # an unrated item is taken to be like that of the mean rating
     user_coefficients = weighted_slopes(g, user_biases - average, user_weights, ridge=1.0)

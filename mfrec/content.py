@@ -211,8 +211,8 @@ def damped_biases(data: Interactions, damping_user: float, damping_item: float, 
     mean = deviation.mean()
     deviation -= mean
     user, item = np.zeros(data.n_users), np.zeros(data.n_items)
-    user_weight = 1 / np.maximum(data.user_counts() + damping_user, 1e-12)
-    item_weight = 1 / np.maximum(data.item_counts() + damping_item, 1e-12)
+    user_weight = 1 / np.maximum(data.user_counts + damping_user, 1e-12)
+    item_weight = 1 / np.maximum(data.item_counts + damping_item, 1e-12)
     for _ in range(max_sweeps):
         before = item
         item = np.bincount(data.items, deviation - user[data.users], data.n_items) * item_weight
@@ -327,7 +327,7 @@ def taste_features(data: Interactions, n_features: int = 64, seed: int = 0) -> T
     rank = min(n_features, data.n_users - 1, data.n_items - 1)
     if rank < 1:
         return Taste(*(np.zeros((n, 0), np.float32) for n in (data.n_users, data.n_items, data.n_items, data.n_users)))
-    users, items = (np.maximum(counts, 1).astype(np.float32) ** -0.5 for counts in (data.user_counts(), data.item_counts()))
+    users, items = (np.maximum(counts, 1).astype(np.float32) ** -0.5 for counts in (data.user_counts, data.item_counts))
     values = users[data.users] * items[data.items]
     matrix = sparse.csr_matrix((values, (data.users, data.items)), shape=(data.n_users, data.n_items))
     left, _, right = (x.numpy() for x in truncated_svd(matrix, rank, seed))

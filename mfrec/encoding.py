@@ -8,6 +8,7 @@ __all__ = ['as_ids', 'IdTable', 'IdEncoder', 'Interactions']
 # %% ../nbs/01_encoding.ipynb #30a9c73f
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -185,10 +186,12 @@ class Interactions:
         "Some of the ratings (positions or a mask), in a table of the same size."
         return Interactions(self.users[rows], self.items[rows], self.ratings[rows], self.n_users, self.n_items)
 
+    @cached_property
     def user_counts(self) -> np.ndarray:
         "Ratings per user, int64."
         return np.bincount(self.users, minlength=self.n_users)
 
+    @cached_property
     def item_counts(self) -> np.ndarray:
         "Ratings per item, int64."
         return np.bincount(self.items, minlength=self.n_items)

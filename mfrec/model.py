@@ -428,8 +428,8 @@ def _wrap(estimator: "RatingEstimator", found: Solution, data: Interactions, col
         prior = prior and replace(prior, mean=np.append(prior.mean[:-1], prior.mean[-1] - average))
         return Side(ids, as32(biases - average), as32(factors), counts, prior), average
 
-    user, user_average = side(users, found.user_biases, found.user_factors, found.user_prior, data.user_counts())
-    item, item_average = side(items, found.item_biases, found.item_factors, found.item_prior, data.item_counts())
+    user, user_average = side(users, found.user_biases, found.user_factors, found.user_prior, data.user_counts)
+    item, item_average = side(items, found.item_biases, found.item_factors, found.item_prior, data.item_counts)
     settings = {k: v for k, v in estimator.get_params().items() if not k.endswith("_col")}
     about = {"solver": estimator.solver, "settings": settings, "n_ratings": len(data)}
     mean = float(found.mean) + user_average + item_average  # so that somebody unknown is taken for an average user
@@ -466,7 +466,7 @@ class RatingEstimator(Fitted, BaseEstimator):
                watched: Interactions | None = None) -> "RatingEstimator":
         "Fit on ratings by position."
         content = Content(*(None if table is None else SideContent.align(table, ids, what, counts > 0) for table, ids, what, counts in
-                            zip(tables, (user_ids, item_ids), ("users", "items"), (data.user_counts(), data.item_counts()))))
+                            zip(tables, (user_ids, item_ids), ("users", "items"), (data.user_counts, data.item_counts))))
         with local_state(getattr(self, "seed", None), getattr(self, "n_jobs", None)):
             found = self._solve(data, watched, content)
             self.model_ = _wrap(self, found, data, cols, user_ids, item_ids)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['cut_points', 'Bucket', 'RowGroups', 'default_budget', 'padded_width', 'sort_by_row', 'group_rows', 'gather_table',
-           'bucket_gram', 'Prior', 'factorize', 'spread_table', 'Known', 'Solved', 'bucket_system', 'row_objective',
-           'solve_rows', 'worker_pool', 'group_both', 'predict_rows']
+           'gather', 'bucket_gram', 'Prior', 'factorize', 'spread_table', 'Known', 'Solved', 'bucket_system',
+           'row_objective', 'solve_rows', 'worker_pool', 'group_both', 'predict_rows']
 
 # %% ../nbs/07_normal_equations.ipynb #31927c24
 from concurrent.futures import ThreadPoolExecutor
@@ -76,15 +76,14 @@ def padded_width(n_factors: int) -> int:
     "Columns [factors, 1, bias] rounded up to a multiple of 8: a Gram of width 24 takes less time than one of width 22."
     return -(-(n_factors + 2) // 8) * 8
 
-# %% ../nbs/07_normal_equations.ipynb #8b53ec2d
-def sort_by_row(rows: Tensor, values: Tensor, n_rows: int) -> tuple[Tensor, Tensor]:
-    "Stable sort of ratings by row: where each came from (int32), and the values in that order."
+# %% ../nbs/07_normal_equations.ipynb #bfb7896c
+def sort_by_row(rows: Tensor, n_rows: int) -> Tensor:
+    "Stable sort of ratings by row: where each came from, int32."
     if rows.is_cuda:
-        order = torch.sort(rows, stable=True).indices.to(torch.int32)
-        return order, values.index_select(0, order)
-    one_each = np.arange(len(rows) + 1, dtype=np.int32)
-    entries = sparse.csr_array((values.numpy(), rows.to(torch.int32).numpy(), one_each), shape=(len(rows), n_rows)).tocsc()
-    return torch.from_numpy(entries.indices), torch.from_numpy(entries.data)
+        return torch.sort(rows, stable=True).indices.to(torch.int32)
+    n = len(rows)
+    entries = sparse.csr_array((np.empty(n, np.int8), rows.to(torch.int32).numpy(), np.arange(n + 1, dtype=np.int32)), shape=(n, n_rows))
+    return torch.from_numpy(entries.tocsc().indices)
 
 
 def group_rows(rows: Tensor, columns: Tensor, values: Tensor, n_rows: int, n_columns: int, n_factors: int, budget: int | None = None,
@@ -92,30 +91,26 @@ def group_rows(rows: Tensor, columns: Tensor, values: Tensor, n_rows: int, n_col
     "Group ratings (positions `rows`, `columns` and their `values`) by row into buckets for `n_factors` factors."
     budget = budget or default_budget(n_factors, values.device)
     counts = torch.bincount(rows, minlength=n_rows)
-    columns, roots = columns.to(torch.int32), None if weights is None else weights.sqrt()
-    source = torch.arange(len(rows), dtype=torch.int32, device=rows.device) if keep_source else None
-    if not bool((rows[1:] >= rows[:-1]).all()):
-        order, values = sort_by_row(rows, values, n_rows)
-        columns, roots, source = columns.index_select(0, order), None if roots is None else roots.index_select(0, order), order if keep_source else None
-    pads = ((columns, n_columns), (values, 0), (roots, 0), (source, len(rows)))
-    parts = [None if part is None else torch.cat([part, part.new_full((1,), pad)]) for part, pad in pads]
+    order = None if bool((rows[1:] >= rows[:-1]).all()) else sort_by_row(rows, n_rows)
+    roots = None if weights is None else weights.sqrt()
+    parts = (columns.to(torch.int32), n_columns), (values, 0), (roots, 0)
     starts = counts.cumsum(0) - counts
     lengths, shortest_first = torch.sort(counts, stable=True)
     cuts = cut_points(lengths.cpu().numpy(), budget, floor=padded_width(n_factors))
-    buckets = [_make_bucket(shortest_first[a:b], starts, counts, parts) for a, b in zip(cuts, cuts[1:])]
-    return RowGroups(n_rows, n_columns, counts, buckets, budget)
 
+    def make_bucket(rows: Tensor) -> Bucket:
+        "Copy the ratings of `rows` (ascending lengths) to [B, L] blocks; places past a row's end get the padding of each part."
+        length = counts[rows]
+        place = torch.arange(int(length[-1]), device=rows.device)
+        past = place >= length[:, None]
+        source = (starts[rows][:, None] + place).masked_fill_(past, 0).reshape(-1)
+        source = source if order is None else order.index_select(0, source)
+        copies = [part if part is None else part.index_select(0, source).view_as(past).masked_fill_(past, pad) for part, pad in parts]
+        return Bucket(rows, *copies, source.to(torch.int32).view_as(past).masked_fill_(past, len(values)) if keep_source else None)
 
-def _make_bucket(rows: Tensor, starts: Tensor, counts: Tensor, parts: list[Tensor | None]) -> Bucket:
-    "Copy the ratings of `rows` (ascending lengths) to [B, L] blocks; places past a row's end read the padding value."
-    length = counts[rows]
-    place = torch.arange(int(length[-1]), device=rows.device)
-    end = parts[0].numel() - 1
-    places = torch.where(place < length[:, None], starts[rows][:, None] + place, end)
-    flat = places.reshape(-1)
-    return Bucket(rows, *[part if part is None else part.index_select(0, flat).view_as(places) for part in parts])
+    return RowGroups(n_rows, n_columns, counts, [make_bucket(shortest_first[a:b]) for a, b in zip(cuts, cuts[1:])], budget)
 
-# %% ../nbs/07_normal_equations.ipynb #8227ed31
+# %% ../nbs/07_normal_equations.ipynb #419f4538
 def gather_table(vectors: Tensor, weights: Tensor | None = None) -> Tensor:
     """Rows [factors, 1, -bias, 0…] from vectors [factors, bias] (n, k + 1), and one zero row that padding points to.
 
@@ -129,14 +124,22 @@ def gather_table(vectors: Tensor, weights: Tensor | None = None) -> Tensor:
     return table
 
 
+def gather(table: Tensor, index: Tensor) -> Tensor:
+    "Rows of `table` (n, w) at `index` [B, L]: [B, L, w]."
+    flat = index.reshape(-1)
+    if table.is_cuda or table.dtype != torch.float32:
+        return table.index_select(0, flat).view(*index.shape, table.shape[1])
+    each = torch.arange(len(flat) + 1, dtype=flat.dtype)
+    return embedding_bag(flat, table, each, mode="sum", include_last_offset=True).view(*index.shape, table.shape[1])
+
+
 def bucket_gram(bucket: Bucket, table: Tensor, d: int, budget: int) -> Tensor:
     "Grams [B, d + 1, d + 1] of the columns [factors, 1, rating - bias], d = k + 1. Rows longer than the budget go in pieces."
     step = max(1, budget // len(bucket.rows))
     total = None
     for start in range(0, max(1, bucket.index.shape[1]), step):
         piece = slice(start, start + step)
-        index = bucket.index[:, piece]
-        block = table.index_select(0, index.reshape(-1)).view(*index.shape, table.shape[1])
+        block = gather(table, bucket.index[:, piece])
         block[..., d].addcmul_(bucket.values[:, piece], block[..., d - 1])
         if bucket.weights is not None:
             block *= bucket.weights[:, piece, None]
@@ -234,7 +237,7 @@ class Solved:
     covariances: Tensor | None = None  # between factors and bias, (n, k)
     total_covariance: Tensor | None = None  # sum of A⁻¹ over the rows, (d, d)
 
-# %% ../nbs/07_normal_equations.ipynb #b9676618
+# %% ../nbs/07_normal_equations.ipynb #06ada95e
 def bucket_system(bucket: Bucket, known: Known, budget: int) -> tuple[Tensor, Tensor]:
     "Grams [B, d + 1, d + 1] of a bucket and the Cholesky factors of its bordered systems."
     gram = bucket_gram(bucket, known.table, known.prior.size, budget)
@@ -248,11 +251,10 @@ def bucket_system(bucket: Bucket, known: Known, budget: int) -> tuple[Tensor, Te
 
 def row_objective(lower: Tensor) -> float:
     "Sum over a bucket's rows of the penalized squared error at the minimum, read from the last row of the bordered factors."
-    last = lower[:, -1].double()
-    corner = (last.square().sum(1) - 1) / (1 + _SLACK)
-    return float((corner - last[:, :-1].square().sum(1)).sum())
+    squares = lower[:, -1].double().square().sum(0)
+    return float((squares.sum() - len(lower)) / (1 + _SLACK) - squares[:-1].sum())
 
-# %% ../nbs/07_normal_equations.ipynb #2b065a74
+# %% ../nbs/07_normal_equations.ipynb #c1b270e1
 def solve_rows(groups: RowGroups, known: Known, covariance: bool = False, pool: ThreadPoolExecutor | None = None) -> Solved:
     """Solve the normal equations of every row, buckets side by side in `pool`.
 
@@ -262,11 +264,13 @@ def solve_rows(groups: RowGroups, known: Known, covariance: bool = False, pool: 
     n, d = groups.n_rows, known.prior.size
     vectors = known.table.new_empty(n, d)
     variances, covariances = (known.table.new_empty(n, width) if covariance else None for width in (d, d - 1))
+    corner = torch.eye(d + 1).to(known.table)[-1]
 
     def solve_bucket(bucket: Bucket) -> tuple[float, Tensor | None]:
         _, lower = bucket_system(bucket, known, groups.budget)
         if not covariance:
-            vectors[bucket.rows] = torch.linalg.solve_triangular(lower[:, :d, :d].mT, lower[:, d, :d, None], upper=True)[..., 0]
+            last = torch.linalg.solve_triangular(lower, corner.expand(len(lower), 1, d + 1), upper=False, left=False)
+            vectors[bucket.rows] = -last[:, 0, :d] * lower[:, d, d, None]
             return row_objective(lower), None
         inverse = torch.linalg.solve_triangular(lower, torch.eye(d + 1).to(lower), upper=False, left=False)
         vectors[bucket.rows] = -inverse[:, d, :d] * lower[:, d, d, None]
@@ -302,7 +306,7 @@ def group_both(users: Tensor, items: Tensor, values: Tensor, n_users: int, n_ite
     sides = (users, items), (items, users), (n_users, n_items), (n_items, n_users)
     return tuple(map(group, *sides) if pool is None else pool.map(group, *sides))
 
-# %% ../nbs/07_normal_equations.ipynb #7876f505
+# %% ../nbs/07_normal_equations.ipynb #a3eeaa1c
 def predict_rows(groups: RowGroups, table: Tensor, vectors: Tensor, pool: ThreadPoolExecutor | None = None) -> Tensor:
     "Predictions (n_ratings,) of all ratings in their original order, from the other side's table and this side's vectors."
     d = vectors.shape[1]
@@ -313,8 +317,7 @@ def predict_rows(groups: RowGroups, table: Tensor, vectors: Tensor, pool: Thread
         wide[:, :d, 0], wide[:, d, 0] = vectors[bucket.rows], -1
         step = max(1, groups.budget // len(bucket.rows))
         for index, source in zip(bucket.index.split(step, 1), bucket.source.split(step, 1)):
-            block = table.index_select(0, index.reshape(-1)).view(*index.shape, table.shape[1])
-            out[source.reshape(-1).long()] = torch.bmm(block, wide).reshape(-1)
+            out[source.reshape(-1).long()] = torch.bmm(gather(table, index), wide).reshape(-1)
 
     list(map(predict_bucket, groups.buckets) if pool is None else pool.map(predict_bucket, groups.buckets))
     return out[:-1]

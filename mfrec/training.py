@@ -135,7 +135,7 @@ class AdamMF(RatingEstimator):
             data, validation = cut_validation(data, self.validation_fraction, self.seed)
         batch = int(np.clip(len(data) // 80, 256, 1 << 18)) if self.batch_size == "auto" else self.batch_size
         features = {f"{name}_features": None if side is None else torch.as_tensor(side.centered(counts > 0))
-                    for name, side, counts in zip(content._fields, content, (data.user_counts(), data.item_counts()))}
+                    for name, side, counts in zip(content._fields, content, (data.user_counts, data.item_counts))}
         module = MatrixFactorization(data.n_users, data.n_items, self.n_factors, self.dropout, **features)
         module = start_from_biases(module, scaled(data)).to(device)
         history = train(module, scaled(data), scaled(validation) if validation else None, self.n_epochs, batch, self.lr, self.weight_decay, self.patience)

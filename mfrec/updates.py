@@ -122,7 +122,7 @@ def partial_fit(self: RatingEstimator, ratings: pd.DataFrame, y=None, items: pd.
     chooses_more = getattr(self, "n_factors", 0) is None and is_crowded(data) and not is_crowded(self.interactions_)
     if added > refit_after * model.about["n_ratings"] or (chooses_more and refit_after < np.inf):
         return self._learn(data, model.columns, user_ids, item_ids, merged)
-    for side, ids, table, counts in (("user", user_ids, tables[0], new.user_counts()), ("item", item_ids, tables[1], new.item_counts())):
+    for side, ids, table, counts in (("user", user_ids, tables[0], new.user_counts), ("item", item_ids, tables[1], new.item_counts)):
         model = add_rows(model, side, ids, table, counts > 0)
     self.model_ = replace(solve_touched(model, data, new), about=model.about | {"n_added": added})
     self.interactions_, self.features_ = data, merged
