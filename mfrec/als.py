@@ -87,7 +87,7 @@ def side_features(data: Interactions, taste: Taste | None, content: Content) -> 
     both = ([block for block in blocks if block is not None] for blocks in zip(taste[:2] if taste else (None, None), given))
     return tuple(np.hstack(blocks) if blocks else None for blocks in both)
 
-# %% ../nbs/08_als.ipynb #b69c8735
+# %% ../nbs/08_als.ipynb #bbe88551
 def start_parts(data: Interactions, ratings: Tensor, n_factors: int, prior: Prior, features: tuple[np.ndarray | None, np.ndarray | None], seed: int,
                 keep_source: bool = False, pool=None) -> tuple[Part, Part]:
     """Both sides before the first sweep, users at zero, items at a first guess: damped mean ratings as biases, and factors from the
@@ -95,7 +95,7 @@ def start_parts(data: Interactions, ratings: Tensor, n_factors: int, prior: Prio
     device, k = ratings.device, n_factors
     u, i = (torch.as_tensor(x, device=device) for x in (data.users, data.items))
     parts = []
-    for groups, values in zip(group_both(u, i, ratings, data.n_users, data.n_items, k, pool, keep_source=keep_source), features):
+    for groups, values in zip(group_both(u, i, ratings, data.n_users, data.n_items, k, pool=pool, keep_source=keep_source), features):
         values, rated = None if values is None else torch.as_tensor(values).to(ratings), groups.counts > 0
         parts.append(Part(groups, prior, ratings.new_zeros(groups.n_rows, k + 1), rated, standardized_features(values, rated)))
     items = parts[1]

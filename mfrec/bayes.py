@@ -12,7 +12,7 @@ __all__ = ['NOISE_DOF', 'TIGHT', 'START_SWEEPS', 'START_TASTE', 'RELAX', 'MOST_L
            'drawn_prior', 'in_stars', 'run_chain', 'Watch', 'choose_sizes', 'rating_levels', 'start_chain',
            'BayesianMF', 'plot_chain', 'predict_levels']
 
-# %% ../nbs/09_bayes.ipynb #4d810ec0
+# %% ../nbs/09_bayes.ipynb #96e5239c
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +32,7 @@ from .data import SettingError, TrainingError, find_columns, progress_bar
 from .encoding import Interactions
 from .model import (Content, FactorModel, Posterior, RatingEstimator, Solution, center, check_memory, fitted_method, local_state,
                          predict_positions)
-from .normal_equations import Bucket, Known, Prior, RowGroups, bucket_system, gather_table, group_rows, predict_rows, worker_pool
+from .normal_equations import Bucket, Known, Prior, RowGroups, bucket_system, factorize, gather_table, group_rows, predict_rows, worker_pool
 from .training import pick_device, standard_units
 
 # %% ../nbs/09_bayes.ipynb #ffea0e60
@@ -168,7 +168,7 @@ def draw_alpha(noise: np.ndarray, squares: np.ndarray, counts: np.ndarray, prior
     seen = noise[counts > 0]
     return float(1 / rng.gamma(shape + len(seen) * dof / 2, 1 / (rate + seen.sum() * dof / 2)))
 
-# %% ../nbs/09_bayes.ipynb #f2bbdd1d
+# %% ../nbs/09_bayes.ipynb #d8880046
 @dataclass(frozen=True)
 class Drawn:
     "Rows of one side: drawn vectors and conditional means (n, d), and squared errors at the draws (n,), weighted where the table is."
@@ -187,7 +187,8 @@ def draw_rows(groups: RowGroups, known: Known, normal: Tensor, old: Tensor, rela
 
     def draw_bucket(bucket: Bucket) -> None:
         rows = bucket.rows
-        gram, lower = bucket_system(bucket, known, groups.budget)
+        gram, system = bucket_system(bucket, known, groups.budget)
+        lower = factorize(system, rows)
         lower, middle = lower[:, :-1, :-1], lower[:, -1, :-1]
         away = normal[rows]
         if relax:

@@ -76,7 +76,7 @@ def padded_width(n_factors: int) -> int:
     "Columns [factors, 1, bias] rounded up to a multiple of 8: a Gram of width 24 takes less time than one of width 22."
     return -(-(n_factors + 2) // 8) * 8
 
-# %% ../nbs/07_normal_equations.ipynb #bfb7896c
+# %% ../nbs/07_normal_equations.ipynb #5f331c42
 def sort_by_row(rows: Tensor, n_rows: int) -> Tensor:
     "Stable sort of ratings by row: where each came from, int32."
     if rows.is_cuda:
@@ -87,8 +87,8 @@ def sort_by_row(rows: Tensor, n_rows: int) -> Tensor:
 
 
 def group_rows(rows: Tensor, columns: Tensor, values: Tensor, n_rows: int, n_columns: int, n_factors: int, budget: int | None = None,
-               weights: Tensor | None = None, keep_source: bool = False) -> RowGroups:
-    "Group ratings (positions `rows`, `columns` and their `values`) by row into buckets for `n_factors` factors."
+               weights: Tensor | None = None, keep_source: bool = False, pool: ThreadPoolExecutor | None = None) -> RowGroups:
+    "Group ratings (positions `rows`, `columns` and their `values`) by row into buckets for `n_factors` factors, made side by side in `pool`."
     budget = budget or default_budget(n_factors, values.device)
     counts = torch.bincount(rows, minlength=n_rows)
     order = None if bool((rows[1:] >= rows[:-1]).all()) else sort_by_row(rows, n_rows)
@@ -108,7 +108,8 @@ def group_rows(rows: Tensor, columns: Tensor, values: Tensor, n_rows: int, n_col
         copies = [part if part is None else part.index_select(0, source).view_as(past).masked_fill_(past, pad) for part, pad in parts]
         return Bucket(rows, *copies, source.to(torch.int32).view_as(past).masked_fill_(past, len(values)) if keep_source else None)
 
-    return RowGroups(n_rows, n_columns, counts, [make_bucket(shortest_first[a:b]) for a, b in zip(cuts, cuts[1:])], budget)
+    runs = [shortest_first[a:b] for a, b in zip(cuts, cuts[1:])]
+    return RowGroups(n_rows, n_columns, counts, list(map(make_bucket, runs) if pool is None else pool.map(make_bucket, runs)), budget)
 
 # %% ../nbs/07_normal_equations.ipynb #419f4538
 def gather_table(vectors: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -237,24 +238,24 @@ class Solved:
     covariances: Tensor | None = None  # between factors and bias, (n, k)
     total_covariance: Tensor | None = None  # sum of A⁻¹ over the rows, (d, d)
 
-# %% ../nbs/07_normal_equations.ipynb #06ada95e
+# %% ../nbs/07_normal_equations.ipynb #fe823473
 def bucket_system(bucket: Bucket, known: Known, budget: int) -> tuple[Tensor, Tensor]:
-    "Grams [B, d + 1, d + 1] of a bucket and the Cholesky factors of its bordered systems."
+    "Grams of a bucket and its bordered systems, both [B, d + 1, d + 1]."
     gram = bucket_gram(bucket, known.table, known.prior.size, budget)
     if known.spread is not None:
         _add_spread(gram, bucket, known.spread)
     prior, alpha = known.prior.block(bucket.rows), known.noise_precision
     system = torch.addcmul(prior, gram, alpha[bucket.rows, None, None]) if isinstance(alpha, Tensor) else torch.add(prior, gram, alpha=alpha)
-    system[:, -1, -1] += 1 + _SLACK * system[:, -1, -1]
-    return gram, factorize(system, bucket.rows)
+    system[:, -1, -1].mul_(1 + _SLACK).add_(1)
+    return gram, system
 
 
-def row_objective(lower: Tensor) -> float:
-    "Sum over a bucket's rows of the penalized squared error at the minimum, read from the last row of the bordered factors."
-    squares = lower[:, -1].double().square().sum(0)
-    return float((squares.sum() - len(lower)) / (1 + _SLACK) - squares[:-1].sum())
+def row_objective(system: Tensor, lower: Tensor) -> float:
+    "Sum over a bucket's rows of the penalized squared error at the minimum: the corners of the factors without the slack."
+    corner, root = system[:, -1, -1].double(), lower[:, -1, -1].double()
+    return float((root.square() - 1 - (corner - 1) * _SLACK / (1 + _SLACK)).sum())
 
-# %% ../nbs/07_normal_equations.ipynb #c1b270e1
+# %% ../nbs/07_normal_equations.ipynb #8704c9e9
 def solve_rows(groups: RowGroups, known: Known, covariance: bool = False, pool: ThreadPoolExecutor | None = None) -> Solved:
     """Solve the normal equations of every row, buckets side by side in `pool`.
 
@@ -264,20 +265,21 @@ def solve_rows(groups: RowGroups, known: Known, covariance: bool = False, pool: 
     n, d = groups.n_rows, known.prior.size
     vectors = known.table.new_empty(n, d)
     variances, covariances = (known.table.new_empty(n, width) if covariance else None for width in (d, d - 1))
-    corner = torch.eye(d + 1).to(known.table)[-1]
+    corner = -torch.eye(d + 1).to(known.table)[-1]
 
     def solve_bucket(bucket: Bucket) -> tuple[float, Tensor | None]:
-        _, lower = bucket_system(bucket, known, groups.budget)
+        _, system = bucket_system(bucket, known, groups.budget)
+        lower = factorize(system, bucket.rows)
         if not covariance:
             last = torch.linalg.solve_triangular(lower, corner.expand(len(lower), 1, d + 1), upper=False, left=False)
-            vectors[bucket.rows] = -last[:, 0, :d] * lower[:, d, d, None]
-            return row_objective(lower), None
+            vectors.index_copy_(0, bucket.rows, last[:, 0, :d] * lower[:, d, d, None])
+            return row_objective(system, lower), None
         inverse = torch.linalg.solve_triangular(lower, torch.eye(d + 1).to(lower), upper=False, left=False)
         vectors[bucket.rows] = -inverse[:, d, :d] * lower[:, d, d, None]
         inverse[:, d] = 0  # what is left is L⁻¹
         uncertainty = (inverse.mT @ inverse)[:, :d, :d]
         variances[bucket.rows], covariances[bucket.rows] = uncertainty.diagonal(dim1=1, dim2=2), uncertainty[:, d - 1, :d - 1]
-        return row_objective(lower), uncertainty.sum(0)
+        return row_objective(system, lower), uncertainty.sum(0)
 
     done = list(map(solve_bucket, groups.buckets) if pool is None else pool.map(solve_bucket, groups.buckets))
     total = sum(part[1] for part in done) if covariance else None
@@ -298,13 +300,11 @@ def worker_pool(n_jobs: int = -1, device: torch.device | None = None):
     finally:
         torch.set_num_threads(before)
 
-# %% ../nbs/07_normal_equations.ipynb #680d17d9
-def group_both(users: Tensor, items: Tensor, values: Tensor, n_users: int, n_items: int, n_factors: int, pool: ThreadPoolExecutor | None = None,
-               **kwargs) -> tuple[RowGroups, RowGroups]:
+# %% ../nbs/07_normal_equations.ipynb #c66de717
+def group_both(users: Tensor, items: Tensor, values: Tensor, n_users: int, n_items: int, n_factors: int, **kwargs) -> tuple[RowGroups, RowGroups]:
     "The same ratings grouped by user and by item; further arguments as of `group_rows`."
-    group = lambda rows, columns, n, m: group_rows(rows, columns, values, n, m, n_factors, **kwargs)
-    sides = (users, items), (items, users), (n_users, n_items), (n_items, n_users)
-    return tuple(map(group, *sides) if pool is None else pool.map(group, *sides))
+    return (group_rows(users, items, values, n_users, n_items, n_factors, **kwargs),
+            group_rows(items, users, values, n_items, n_users, n_factors, **kwargs))
 
 # %% ../nbs/07_normal_equations.ipynb #a3eeaa1c
 def predict_rows(groups: RowGroups, table: Tensor, vectors: Tensor, pool: ThreadPoolExecutor | None = None) -> Tensor:
