@@ -9,9 +9,12 @@ from mfrec.bayes import draw_rows
 from mfrec.normal_equations import Known, Prior, cut_points, factorize, gather_table, group_rows, solve_rows, worker_pool
 
 
-def problem(seed, k, n_rows, n_columns, n, equal):
+def problem(seed, k, n_rows, n_columns, n, equal, repeated=True):
+    "Ratings at random; unless `repeated`, no pair stands twice."
     rng = np.random.default_rng(seed)
-    rows, columns = rng.integers(0, n_rows, n), rng.integers(0, n_columns, n)
+    pairs = rng.integers(0, n_rows * n_columns, n) if repeated else rng.permutation(n_rows * n_columns)[:n]
+    rows, columns = np.divmod(pairs, n_columns)
+    n = len(rows)
     values = np.full(n, 3.0) if equal else rng.normal(size=n)
     return rows, columns, values, rng.normal(size=(n_columns, k + 1)) / np.sqrt(k), rng.normal(size=k + 1), rng
 
@@ -26,10 +29,11 @@ def lstsq(rows, columns, values, other, mean, ridge, alpha, row):
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10**6), k=st.sampled_from([1, 2, 3, 6, 14, 22, 31, 64, 128]), n_rows=st.integers(1, 40),
-       n_columns=st.integers(1, 40), n=st.integers(1, 400), equal=st.booleans(), budget=st.sampled_from([3, 50, 10**5]),
+       n_columns=st.integers(1, 200), n=st.integers(1, 400), equal=st.booleans(), budget=st.sampled_from([3, 50, 10**5]),
        double=st.booleans())
 def test_agrees_with_lstsq(seed, k, n_rows, n_columns, n, equal, budget, double):
-    rows, columns, values, other, mean, rng = problem(seed, k, n_rows, n_columns, n, equal)
+    "A hundred ratings of one pair make a Gram that float32 cannot hold to four digits; there float64 is asked for, and gives nine."
+    rows, columns, values, other, mean, rng = problem(seed, k, n_rows, n_columns, n, equal, repeated=double)
     dtype = torch.float64 if double else torch.float32
     as_torch = lambda x: torch.as_tensor(x, dtype=dtype)
     groups = group_rows(torch.as_tensor(rows), torch.as_tensor(columns), as_torch(values), n_rows, n_columns, k, budget=budget)
@@ -37,7 +41,7 @@ def test_agrees_with_lstsq(seed, k, n_rows, n_columns, n, equal, budget, double)
     solved = solve_rows(groups, known)
     expected = np.array([lstsq(rows, columns, values, other, mean, 2.0, 1.5, row) for row in range(n_rows)])
     worst = np.abs(solved.vectors.double().numpy() - expected).max() / np.abs(expected).max()
-    assert worst < (1e-9 if double else 1e-4)
+    assert worst < (1e-9 if double else 1e-5)
 
 
 def test_no_column_rated_by_anybody_still_gives_the_prior():
