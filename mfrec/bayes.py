@@ -28,10 +28,10 @@ from torch import Tensor
 
 from .als import Part, is_crowded, ridge_prior, run_sweeps, start_parts
 from .content import Taste, taste_features
-from .data import SettingError, TrainingError, find_columns, progress_bar
+from .data import SettingError, TrainingError, progress_bar
 from .encoding import Interactions
 from .model import (Content, FactorModel, Posterior, RatingEstimator, Solution, center, check_memory, fitted_method, local_state,
-                         predict_positions)
+                         positions_of, predict_positions)
 from .normal_equations import Bucket, Known, Prior, RowGroups, bucket_system, factorize, gather_table, group_rows, predict_rows, worker_pool
 from .training import pick_device, standard_units
 
@@ -766,18 +766,17 @@ def plot_chain(history: pd.DataFrame, ax: plt.Axes | None = None) -> plt.Axes:
         raise SettingError("this history has no validation_rmse: give fit(ratings, validation=...) rows to watch")
     ax = ax or plt.subplots(figsize=(6, 3.2), layout="constrained")[1]
     ax.plot(history.index, history["validation_rmse"], label="mean so far")
-    ax.set(xlabel="sweep", ylabel="validation RMSE, stars", title=f"{history['seconds'].iloc[-1]:.1f} s")
+    ax.set(xlabel="sweep", ylabel="validation RMSE, stars", title=f"{len(history)} sweeps in {history['seconds'].iloc[-1]:.1f} s")
     return ax
 
 # %% ../nbs/09_bayes.ipynb #aae1c599
 @fitted_method
 def predict_levels(model: FactorModel, pairs: pd.DataFrame) -> pd.DataFrame:
-    """Probability of each rating level: one row per pair, one column per level, summing to 1.
+    """Probability of each rating level: one row per pair, one column per level, summing to 1. From the factors: features of unrated items and users have no say.
 
     Raises SettingError for a model whose ratings are not levels (a Gaussian likelihood), DataError as `predict_frame`.
     """
     if not len(getattr(model.posterior, "levels", ())):
         raise SettingError("this model treats ratings as numbers; fit BayesianMF(likelihood='probit') for probabilities of levels")
-    cols = find_columns(pairs, model.columns.user, model.columns.item, need=("user", "item"), where="rows to predict")
-    users, items = model.user.ids.lookup(pairs[cols.user]), model.item.ids.lookup(pairs[cols.item])
+    users, items = positions_of(model, pairs)
     return pd.DataFrame(model.posterior.probabilities(model, users, items), index=pairs.index, columns=model.posterior.levels)

@@ -70,7 +70,7 @@ def plot_calibration(table: pd.DataFrame, level: float = 0.8, ax: plt.Axes | Non
     ax.axhspan(level - 0.02, level + 0.02, color="0.92")
     ax.axhline(pooled, color="black", lw=1, label="all")
     groups = table.index.get_level_values("group")[1:].astype(int)
-    ax.set(xlabel="fifth of the test rows, from low to high", ylabel=f"share in the {level:.0%} interval", xticks=sorted(set(groups)))
+    ax.set(xlabel=f"group of the test rows (of {max(groups)}), from low to high", ylabel=f"share in the {level:.0%} interval", xticks=sorted(set(groups)))
     ax.set_ylim(level - 0.1, level + 0.1)
     ax.legend(ncols=2, fontsize=8)
     return ax

@@ -24,11 +24,12 @@ from .data import (DataError, MfrecError, MfrecWarning, SettingError, describe_r
                         plot_ratings, read_items, read_ratings, read_users, titles_of)
 from .fetch import download as fetch
 from .metrics import rmse
-from .model import LEVELS, BiasModel, RatingEstimator
+from .model import LEVELS, BiasModel, FactorModel, RatingEstimator, warn_of_less
 from .persist import load
 from .sample import sample_items, sample_ratings
 from .splitting import check_disjoint, split_cold_items, split_random, split_time, split_users
 from .training import AdamMF, plot_history
+from .updates import add_unrated
 
 # %% ../nbs/16_cli.ipynb #b290eba2
 app = typer.Typer(help="Explicit-rating matrix factorization you can read.", no_args_is_help=True, add_completion=False)
@@ -89,8 +90,8 @@ def _estimator(solver: str, factors: int | None, seed: int, **columns) -> Rating
     return kind(**{name: value for name, value in settings.items() if name in known})
 
 # %% ../nbs/16_cli.ipynb #97cf2ffe
-def _judge(model: RatingEstimator, train: pd.DataFrame, test: pd.DataFrame, features: dict[str, pd.DataFrame]) -> dict:
-    "Fit on train, judge on test: the facts that `evaluate` prints."
+def _judge(model: RatingEstimator, train: pd.DataFrame, test: pd.DataFrame, features: dict[str, pd.DataFrame]) -> tuple[dict, pd.DataFrame]:
+    "Fit on train, judge on test: the facts that `evaluate` prints, and the table of errors."
     start = time.perf_counter()
     model.fit(train, **features)
     seconds = time.perf_counter() - start
@@ -101,7 +102,7 @@ def _judge(model: RatingEstimator, train: pd.DataFrame, test: pd.DataFrame, feat
               "rmse_unclipped": rmse(test[rating], model.predict_frame(test, clip=False)["prediction"]), "seconds_fit": seconds,
               "n_train": len(train), "n_test": len(test), "n_users": len(model.model_.user), "n_items": len(model.model_.item),
               "n_factors": model.model_.n_factors}
-    return facts | {f"share_{level}": float((shown["level"] == level).mean()) for level in LEVELS}
+    return facts | {f"share_{level}": float((shown["level"] == level).mean()) for level in LEVELS}, report
 
 
 @app.command()
@@ -119,17 +120,17 @@ def evaluate(data: DataArg, solver: Solver = "als",
     names = {"time": {"time_col": time_col}, "users": {"user_col": user_col}, "cold-items": {"item_col": item_col}}.get(split, {})
     train, test = splitter(ratings, test_fraction, **names, **({} if split == "time" else {"seed": seed}))
     check_disjoint(train, test, user_col=user_col, item_col=item_col)
-    facts = {"data": data, "solver": solver, "split": split, "test_fraction": test_fraction, "seed": seed} | _judge(model, train, test, features)
+    facts, report = _judge(model, train, test, features)
     if as_json:
-        return typer.echo(json.dumps(facts))
+        return typer.echo(json.dumps({"data": data, "solver": solver, "split": split, "test_fraction": test_fraction, "seed": seed} | facts))
     typer.echo(f"{data}: {len(train):,} training and {len(test):,} test ratings ({split} split), solver {solver}, fitted in {facts['seconds_fit']:.1f} s")
-    typer.echo(model.evaluate(test).round(4).to_string(na_rep=""))
+    typer.echo(report.round(4).to_string(na_rep=""))
     titles = _items(data, features.get("items"))
-    typer.echo(f"\nTen test predictions:\n{_ten(model, test, titles)}")
+    typer.echo(f"\nTen test predictions:\n{_ten(model, test.sample(min(10, len(test)), random_state=seed), titles)}")
 
 
 def _ten(model: RatingEstimator, test: pd.DataFrame, items: pd.DataFrame | None) -> str:
-    "Ten test rows, predicted and actual, with titles where there are any."
+    "The first ten test rows, predicted and actual, with titles where there are any."
     return model.sample_predictions(test, items, n=10).to_string(index=False, float_format="{:.2f}".format)
 
 # %% ../nbs/16_cli.ipynb #123b77d8
@@ -158,11 +159,27 @@ def _read_pairs(path: Path, text_ids: dict[str, bool]) -> pd.DataFrame:
         raise DataError(f"{path}: not a readable csv or parquet file ({error})") from error
 
 
+def _predicted(model: FactorModel, pairs: pd.DataFrame, features: dict[str, pd.DataFrame], later: pd.DataFrame | None) -> pd.DataFrame:
+    "`predict_frame` of pairs, of items and users known by `features` alone as well, and of people folded in from the ratings `later`."
+    if model.content is None or model.content.item_schema is None:
+        features = {name: frame for name, frame in features.items() if name != "items"}  # there for the titles only
+    model = add_unrated(model, **features)
+    predicted = model.predict_frame(pairs)
+    if later is not None:
+        user = model.columns.user
+        theirs = pairs[user].isin(later[user])
+        predicted[theirs] = model.fold_in(later).predict_frame(pairs[theirs])
+    warn_of_less(predicted["level"])
+    return predicted
+
+
 @app.command()
 def predict(model_dir: Annotated[Path, typer.Argument(metavar="DIR", help="Folder written by `mfrec fit`.")],
             pairs: Annotated[Path, typer.Argument(help="csv or parquet file of user and item ids.")],
             out: Annotated[Path, typer.Option(help="File to write, .csv or .parquet.")],
-            items: Items = None, user_col: UserCol = None, item_col: ItemCol = None):
+            items: Items = None, users: Users = None,
+            ratings: Annotated[str | None, typer.Option(help="Ratings of people who came later, who are folded in.")] = None,
+            user_col: UserCol = None, item_col: ItemCol = None):
     "Add a column `prediction`, and `std` if the model has it, to a file of (user, item) pairs."
     if out.suffix not in (".csv", ".parquet"):
         raise SettingError(f"--out {out}: the name must end in .csv or .parquet")
@@ -171,12 +188,13 @@ def predict(model_dir: Annotated[Path, typer.Argument(metavar="DIR", help="Folde
     text_ids = {user: model.user.ids.classes_.dtype == object, item: model.item.ids.classes_.dtype == object}
     frame = _read_pairs(pairs, text_ids)
     find_columns(frame, user, item, need=("user", "item"), where=str(pairs))
-    named = frame.rename(columns={user: model.columns.user, item: model.columns.item})
-    result = frame.assign(prediction=model.predict(named))
-    if model.posterior is not None:
-        result["std"] = model.predict_frame(named)["std"]
+    to_model = {user: model.columns.user, item: model.columns.item}
+    features = _features(items, users, item_col, user_col)
+    later = ratings and _ratings(ratings, user, item, model.columns.rating).rename(columns=to_model)
+    predicted = _predicted(model, frame.rename(columns=to_model), features, later)
+    result = frame.assign(**{name: predicted[name] for name in ("prediction", "std") if name in predicted})
     if items is not None:
-        result["title"] = titles_of(frame[item], read_items(items))
+        result["title"] = titles_of(frame[item], features["items"])
     try:
         result.to_csv(out, index=False) if out.suffix == ".csv" else result.to_parquet(out, index=False)
     except OSError as error:

@@ -246,9 +246,11 @@ def genre_preferences(ratings: pd.DataFrame, items: pd.DataFrame | FeatureTable,
     return pd.concat(parts, ignore_index=True).rename(columns={"user": cols.user})
 
 
-def _shrunk(users: np.ndarray, name: str, n: np.ndarray, mean: np.ndarray, noise: float) -> pd.DataFrame:
-    "Preferences for one feature: means kept to the share that is not luck."
-    differing = max((n * mean ** 2).sum() / n.sum() - noise * len(n) / n.sum(), 0.0)
+def _shrunk(users: np.ndarray, name: str, n: np.ndarray, mean: np.ndarray, total: float) -> pd.DataFrame:
+    "Preferences for one feature, of ratings with variance `total`: means kept to the share that is not luck."
+    luck = len(n) / n.sum()                                                # share of a rating's own variance in that of the means
+    differing = max(((n * mean ** 2).sum() / n.sum() - total * luck) / max(1 - luck, 1e-9), 0.0)
+    noise = max(total - differing, 0.0)
     share = differing / (differing + noise / n) if differing else np.zeros(len(n))
     return pd.DataFrame({"user": users, "feature": name, "preference": share * mean, "std": np.sqrt(differing * (1 - share)), "n_ratings": n, "mean_deviation": mean})
 
@@ -275,7 +277,7 @@ def plot_decades(ratings: pd.DataFrame, items: pd.DataFrame, item_col: str | Non
     left.set(xlabel="stars (triangle: mean)", title="ratings by decade of the film")
     by = joined.explode("genres").groupby(["genres", "decade"])[cols.rating].agg(["mean", "size"])
     grid = by["mean"].where(by["size"] >= 20).unstack()
-    picture = right.imshow(grid, aspect="auto", cmap="RdYlGn")
+    picture = right.imshow(grid, aspect="auto", cmap="RdBu")
     right.set_xticks(range(grid.shape[1]), grid.columns, rotation=60, ha="right", fontsize=8)
     right.set_yticks(range(len(grid)), grid.index, fontsize=8)
     right.set(title="mean stars by genre and decade")

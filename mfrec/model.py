@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['LEVELS', 'BLOCK', 'MatrixFactorization', 'RowPrior', 'Side', 'Fitted', 'fitted_model', 'fitted_method', 'Posterior',
-           'ContentModel', 'FactorModel', 'predict_positions', 'predict_frame', 'predict', 'evaluate', 'score',
-           'sample_predictions', 'Solution', 'n_threads', 'center', 'Content', 'local_state', 'check_memory',
-           'RatingEstimator', 'BiasModel']
+           'ContentModel', 'FactorModel', 'positions_of', 'predict_positions', 'predict_frame', 'predict',
+           'warn_of_less', 'evaluate', 'score', 'sample_predictions', 'Solution', 'n_threads', 'center', 'Content',
+           'local_state', 'check_memory', 'RatingEstimator', 'BiasModel']
 
 # %% ../nbs/05_model.ipynb #fb7cb5bd
 from collections.abc import Callable
@@ -36,7 +36,7 @@ class MatrixFactorization(nn.Module):
 
     Users and items are positions 0..n-1. `dropout` acts on both factor vectors while training. With features, `user_features`
     (n_users, g) and `item_features` (n_items, f), a factor vector is the row's own plus one for each of its features. After Koren, Bell &
-    Volinsky, "Matrix factorization techniques for recommender systems", 2009, equations 5 and 9.
+    Volinsky, "Matrix factorization techniques for recommender systems", 2009, equations 4 and 6.
     """
     def __init__(self, n_users: int, n_items: int, n_factors: int = 50, dropout: float = 0.1, global_bias: float = 0.0,
                  user_features: Tensor | None = None, item_features: Tensor | None = None):
@@ -196,7 +196,7 @@ class FactorModel(Fitted):
     columns: Columns = Columns()
     about: dict = field(default_factory=dict)
     posterior: Posterior | None = None
-    content: "ContentModel | None" = None
+    content: ContentModel | None = None
 
     @property
     def model_(self) -> "FactorModel":
@@ -215,7 +215,7 @@ class FactorModel(Fitted):
 BLOCK = 1 << 16  # rows predicted at a time: both gathered blocks stay in cache
 
 
-def _positions(model: FactorModel, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def positions_of(model: FactorModel, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     "Positions of the users and items of a frame, -1 for unknown ones."
     cols = find_columns(frame, model.columns.user, model.columns.item, need=("user", "item"), where="rows to predict")
     if len(frame):
@@ -248,13 +248,13 @@ def predict_positions(model: FactorModel, users: np.ndarray, items: np.ndarray) 
 # %% ../nbs/05_model.ipynb #0fa1d0b6
 @fitted_method
 def predict_frame(model: FactorModel, pairs: pd.DataFrame, clip: bool = True, std: bool = True) -> pd.DataFrame:
-    """Columns `prediction` (stars, float32) and `level` (what was known: full, bias or mean), with the index of `pairs`.
+    """Columns `prediction` (stars, float32) and `level` (what was known: full, content, bias or mean), with the index of `pairs`.
 
     A model with a posterior adds `std`, the standard deviation of a rating around its prediction, in stars, unless `std=False`. `pairs`
     has the user and item columns the model was fitted with. `clip=False` leaves predictions that fall outside the rating scale as
-    they are. Raises DataError for missing columns or ids.
+    they are. At level content `std` is that of the factors, without the features. Raises DataError for missing columns or ids.
     """
-    users, items = _positions(model, pairs)
+    users, items = positions_of(model, pairs)
     stars = predict_positions(model, users, items) if model.posterior is None else model.posterior.mean(model, users, items)
     has_user, has_item = _has_ratings(model.user, users), _has_ratings(model.item, items)
     levels = np.array([0, 1, 3], dtype=np.int8)[has_user.astype(np.int8) + has_item]
@@ -283,12 +283,17 @@ def predict(model: FactorModel, pairs: pd.DataFrame, clip: bool = True) -> np.nd
     `predict_frame`.
     """
     frame = predict_frame(model, pairs, clip, std=False)
-    counts = frame["level"].value_counts()
-    if less := len(frame) - counts["full"]:
+    warn_of_less(frame["level"])
+    return frame["prediction"].to_numpy()
+
+
+def warn_of_less(levels: pd.Series) -> None:
+    "One MfrecWarning that counts the predictions which rest on less than both factor vectors, if there are any."
+    counts = levels.value_counts()
+    if less := len(levels) - counts["full"]:
         by = [f"{counts['content']:,} predicted from content"] * bool(counts["content"])
         by += [f"{counts['bias']:,} predicted from the other one's bias, {counts['mean']:,} by the mean"]
-        warnings.warn(f"{less:,} of {len(frame):,} rows name a user or item that had no ratings at fit: {', '.join(by)}", MfrecWarning, stacklevel=3)
-    return frame["prediction"].to_numpy()
+        warnings.warn(f"{less:,} of {len(levels):,} rows name a user or item that had no ratings at fit: {', '.join(by)}", MfrecWarning, stacklevel=4)
 
 # %% ../nbs/05_model.ipynb #ab455407
 @fitted_method

@@ -25,7 +25,7 @@ from .model import n_threads
 def cut_points(lengths: np.ndarray, budget: int, floor: int = 0, waste: float = 0.1) -> list[int]:
     """Cut ascending row lengths into runs: positions where runs begin, and the end.
 
-    A run's rows times its longest row is at most `budget` and at most `waste` above the ratings it holds.
+    A run's rows times its longest row is at most `budget`, and exceeds the ratings it holds by at most the share `waste` and 64 places.
     """
     total = np.concatenate([[0], np.cumsum(lengths)])
     cuts, start = [0], 0
@@ -259,7 +259,7 @@ def row_objective(system: Tensor, lower: Tensor) -> float:
 def solve_rows(groups: RowGroups, known: Known, covariance: bool = False, pool: ThreadPoolExecutor | None = None) -> Solved:
     """Solve the normal equations of every row, buckets side by side in `pool`.
 
-    `covariance=True`: also variances and covariances, for about a quarter more time. Rows without ratings get their prior.
+    `covariance=True`: also variances and covariances, for more time (an ALS sweep that learns its priors takes 1.7 times one that does not). Rows without ratings get their prior.
     Raises TrainingError where a system is not positive definite.
     """
     n, d = groups.n_rows, known.prior.size

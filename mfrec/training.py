@@ -184,6 +184,6 @@ def plot_history(history: pd.DataFrame, ax: plt.Axes | None = None) -> plt.Axes:
         best = history["validation_rmse"].idxmin()
         ax.plot(history.index, history["validation_rmse"], label="validation")
         ax.plot(best, history["validation_rmse"][best], "o", color="C1", label=f"best: {history['validation_rmse'][best]:.4f} in epoch {best}")
-    ax.set(xlabel="epoch", ylabel="RMSE, stars", title=f"{history['seconds'].iloc[-1]:.1f} s")
+    ax.set(xlabel="epoch", ylabel="RMSE, stars", title=f"{len(history)} epochs in {history['seconds'].iloc[-1]:.1f} s")
     ax.legend()
     return ax

@@ -134,3 +134,31 @@ def test_predict_names_the_bad_id_and_the_bad_place(mfrec, files):
     for name in ("o.csv", "o.parquet"):
         code, _, err = mfrec("predict", files / "model", files / "p.csv", "--out", files / "no" / name)
         assert code == 2 and "cannot be written" in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("solver", ["bias", "als"])
+def test_new_films_and_new_people_are_predicted(mfrec, files, solver):
+    "Films of which only the genres are known, people of whom only a group is known, and people who have rated something since."
+    ratings = sample_ratings(20_000, seed=3)
+    people = pd.DataFrame({"userId": ratings.userId.unique()}).assign(group=lambda f: f.userId % 3)
+    people.to_csv(files / "people.csv", index=False)
+    known = ("--items", files / "movies.csv", "--users", files / "people.csv")
+    assert mfrec("fit", files / "ratings.csv", "--solver", solver, "--out", files / "model", *known)[0] == 0
+    (files / "new.csv").write_text("movieId,title,genres\n-7,Fresh (2024),Drama|Comedy\n")
+    (files / "later.csv").write_text("userId,group\n-1,2\n")
+    ratings.head(30).assign(userId=-2).to_csv(files / "since.csv", index=False)
+    film = ratings.movieId.iloc[40]
+    pd.DataFrame({"userId": [1, -1, -2, -2, -3], "movieId": [-7, film, film, -7, film]}).to_csv(files / "pairs.csv", index=False)
+    more = ("--items", files / "new.csv", "--users", files / "later.csv", "--ratings", files / "since.csv")
+    code, _, err = mfrec("predict", files / "model", files / "pairs.csv", "--out", files / "out.csv", *more)
+    frame = pd.read_csv(files / "out.csv")
+    assert code == 0 and err.count("warning") == 1 and "4 of 5 rows" in err and "3 predicted from content, 1 predicted from the other one's bias" in err
+    assert frame.title.tolist()[0] == "Fresh (2024)" and frame.prediction.between(0.5, 5).all() and frame.prediction.nunique() == 5
+
+
+def test_features_that_the_model_knows_nothing_of_are_refused(mfrec, files):
+    mfrec("fit", files / "ratings.csv", "--solver", "bias", "--out", files / "model")
+    (files / "later.csv").write_text("userId,group\n-1,2\n")
+    (files / "pairs.csv").write_text("userId,movieId\n-1,2\n")
+    code, _, err = mfrec("predict", files / "model", files / "pairs.csv", "--out", files / "out.csv", "--users", files / "later.csv")
+    assert code == 2 and "fitted without user features" in err and err.count("\n") == 1
