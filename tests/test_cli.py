@@ -162,3 +162,15 @@ def test_features_that_the_model_knows_nothing_of_are_refused(mfrec, files):
     (files / "pairs.csv").write_text("userId,movieId\n-1,2\n")
     code, _, err = mfrec("predict", files / "model", files / "pairs.csv", "--out", files / "out.csv", "--users", files / "later.csv")
     assert code == 2 and "fitted without user features" in err and err.count("\n") == 1
+
+
+def test_evaluate_with_what_is_known_of_users(mfrec, files):
+    "People held out altogether are predicted from their group."
+    pd.DataFrame({"userId": sample_ratings(20_000, seed=3).userId.unique()}).assign(group=lambda f: f.userId % 3).to_csv(files / "people.csv", index=False)
+    code, out, _ = mfrec("evaluate", files, "--solver", "bias", "--split", "users", "--users", files / "people.csv", "--json")
+    assert code == 0 and json.loads(out)["share_content"] > 0.9
+
+
+def test_evaluate_with_what_is_known_of_items(mfrec, files):
+    code, out, _ = mfrec("evaluate", files, "--solver", "bias", "--split", "cold-items", "--items", files / "movies.csv", "--json")
+    assert code == 0 and json.loads(out)["share_content"] > 0.9

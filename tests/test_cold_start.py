@@ -4,16 +4,19 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy.stats import truncnorm
 from sklearn.base import clone
 from conftest import real, real_path
 
 import mfrec
+from mfrec.als import Part, learned_prior
 from mfrec.bayes import DrawnPrior, SampledPosterior
 from mfrec.cold_start import beside_draws, settle, solve_draws
 from mfrec.data import Columns
 from mfrec.encoding import IdEncoder
 from mfrec.model import FactorModel, Side
+from mfrec.normal_equations import Prior, Solved
 
 
 def test_levels_go_by_what_is_known(seeing, ratings):
@@ -31,6 +34,57 @@ def test_features_help_on_films_without_ratings(seeing, solver, rated, ratings):
     cold = ratings[ratings.movieId % 9 == 0]
     blind = clone(solver).fit(rated)
     assert -seeing.score(cold) < -blind.score(cold)
+
+
+def tastes(seed=0, n_users=200, n_items=300, per_item=6):
+    "Ratings of films that few have seen, by people who differ in what they make of two genres, and the films."
+    rng = np.random.default_rng(seed)
+    genre, slope = rng.integers(0, 2, n_items), rng.normal(size=n_users)
+    movie = np.repeat(np.arange(n_items), per_item)
+    user = np.concatenate([rng.choice(n_users, per_item, replace=False) for _ in range(n_items)])
+    stars = 5 + slope[user] * (2 * genre[movie] - 1) + rng.normal(size=len(user)) * 0.3
+    ratings = pd.DataFrame({"userId": user, "movieId": movie, "rating": stars.astype(np.float32)})
+    return ratings, pd.DataFrame({"movieId": np.arange(n_items), "genres": np.where(genre, "Drama", "Horror"), "year": np.nan})
+
+
+@pytest.mark.parametrize("solver", [mfrec.AdamMF(n_factors=4, n_epochs=30), mfrec.ALSMF(n_factors=4, n_taste=0),
+                                    mfrec.BayesianMF(n_factors=4, n_samples=24, burn_in=6, n_taste=0)], ids=["adam", "als", "bayes"])
+def test_features_reach_the_factors_of_rated_films(solver):
+    "With six ratings a film, what its genre says of it is worth more than they are."
+    ratings, items = tastes()
+    train, test = mfrec.split_random(ratings, 0.2, seed=0)
+    test = test[test.movieId.isin(train.movieId) & test.userId.isin(train.userId)]
+    seeing, blind = clone(solver).fit(train, items=items), clone(solver).fit(train)
+    assert set(seeing.predict_frame(test).level) == {"full"}
+    assert -seeing.score(test) < -0.7 * blind.score(test)
+
+
+def test_what_a_genre_is_worth_counts_ratings_not_films():
+    "Dramas that two hundred have seen are loved and those that three have seen are not; of horror the other way round. A new drama is expected to be better."
+    rng, rows = np.random.default_rng(0), []
+    for film in range(100):
+        horror, famous = film % 2, film < 20
+        rows += [(user, film, 4.5 if famous != horror else 2.0) for user in rng.choice(300, 200 if famous else 3, replace=False)]
+    items = pd.DataFrame({"movieId": range(102), "genres": ["Drama", "Horror"] * 51, "year": np.nan})
+    model = mfrec.BiasModel().fit(pd.DataFrame(rows, columns=["userId", "movieId", "rating"]), items=items)
+    frame = model.predict_frame(pd.DataFrame({"userId": [0, 0], "movieId": [100, 101]}))
+    assert set(frame.level) == {"content"} and frame.prediction[0] > frame.prediction[1] + 1
+
+
+def test_the_mean_of_users_slopes_is_pinned_at_zero(seeing):
+    "What everybody likes belongs to the features' own slopes."
+    prior = seeing.model_.content.slope_prior
+    assert (prior.mean[:-1] == 0).all() and len(prior.mean) == len(seeing.model_.content.item_slopes) + 1
+
+
+def test_rows_without_ratings_have_no_say_in_the_learned_prior():
+    rng, start = np.random.default_rng(0), Prior(torch.eye(3), torch.zeros(3))
+    vectors, wild = torch.as_tensor(rng.normal(size=(30, 3)), dtype=torch.float32), torch.full((10, 3), 1e3)
+    nobody = Solved(vectors, 0.0, total_covariance=0.1 * 30 * torch.eye(3))
+    more = Solved(torch.cat([vectors, wild]), 0.0, total_covariance=(0.1 * 30 + 10) * torch.eye(3))  # the ten have their prior's covariance
+    parts = [Part(None, start, solved.vectors, torch.arange(len(solved.vectors)) < 30) for solved in (nobody, more)]
+    few, many = (learned_prior(part, solved, start) for part, solved in zip(parts, (nobody, more)))
+    assert torch.allclose(few.mean, many.mean) and torch.allclose(few.precision, many.precision, rtol=1e-4)
 
 
 def test_same_seed_same_bits_with_features(seeing, solver, rated, ratings, items, users):
