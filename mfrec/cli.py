@@ -15,12 +15,13 @@ import warnings
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import pandas as pd
 import typer
 
 from .als import ALSMF
 from .bayes import BayesianMF
-from .data import (DataError, MfrecError, MfrecWarning, SettingError, describe_ratings, find_columns, locate,
+from .data import (KNOWN_COLUMNS, DataError, MfrecError, MfrecWarning, SettingError, describe_ratings, find_columns, locate,
                         plot_ratings, read_items, read_ratings, read_users, titles_of)
 from .fetch import download as fetch
 from .metrics import rmse
@@ -167,6 +168,9 @@ def _predicted(model: FactorModel, pairs: pd.DataFrame, features: dict[str, pd.D
     predicted = model.predict_frame(pairs)
     if later is not None:
         user = model.columns.user
+        old = later[user][(np.append(model.user.n_ratings, 0) > 0)[model.user.ids.lookup(later[user])]]
+        if len(old):
+            raise DataError(f"--ratings: user {old.iloc[0]} has ratings in the model ({old.nunique():,} such users); leave them out here, or fit again with all ratings")
         theirs = pairs[user].isin(later[user])
         predicted[theirs] = model.fold_in(later).predict_frame(pairs[theirs])
     warn_of_less(predicted["level"])
@@ -180,7 +184,7 @@ def predict(model_dir: Annotated[Path, typer.Argument(metavar="DIR", help="Folde
             items: Items = None, users: Users = None,
             ratings: Annotated[str | None, typer.Option(help="Ratings of people who came later, who are folded in.")] = None,
             user_col: UserCol = None, item_col: ItemCol = None):
-    "Add a column `prediction`, and `std` if the model has it, to a file of (user, item) pairs."
+    "Add columns `prediction`, `std` if the model has it, and `level` (what it rests on) to a file of (user, item) pairs."
     if out.suffix not in (".csv", ".parquet"):
         raise SettingError(f"--out {out}: the name must end in .csv or .parquet")
     model = load(model_dir)
@@ -189,12 +193,12 @@ def predict(model_dir: Annotated[Path, typer.Argument(metavar="DIR", help="Folde
     frame = _read_pairs(pairs, text_ids)
     find_columns(frame, user, item, need=("user", "item"), where=str(pairs))
     to_model = {user: model.columns.user, item: model.columns.item}
-    features = _features(items, users, item_col, user_col)
+    features = _features(items, users, *(None if col in KNOWN_COLUMNS[role] else col for role, col in (("item", item), ("user", user))))
     later = ratings and _ratings(ratings, user, item, model.columns.rating).rename(columns=to_model)
     predicted = _predicted(model, frame.rename(columns=to_model), features, later)
-    result = frame.assign(**{name: predicted[name] for name in ("prediction", "std") if name in predicted})
+    result = frame.assign(**{name: predicted[name] for name in ("prediction", "std", "level") if name in predicted})
     if items is not None:
-        result["title"] = titles_of(frame[item], features["items"])
+        result["title"] = titles_of(frame[item], features["items"], item if item in features["items"] else None)
     try:
         result.to_csv(out, index=False) if out.suffix == ".csv" else result.to_parquet(out, index=False)
     except OSError as error:

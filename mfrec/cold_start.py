@@ -409,7 +409,8 @@ def fold_in(model: FactorModel, ratings: pd.DataFrame | None, users: pd.DataFram
     """A model of the people in `ratings` (raw ids, known or new), solved from these ratings with the items as they are.
 
     `users`: features of these people, and of others without ratings (then `ratings` may be None), in the columns the model was fitted
-    with. Everything a fitted model offers works on it. Ratings of unknown items are left out, with one warning. Raises DataError for
+    with; those who rated something are informed by their features where the solver learned priors (`ALSMF()`, `BayesianMF`), the others by their ratings alone.
+    Everything a fitted model offers works on it. Ratings of unknown items are left out, with one warning. Raises DataError for
     a frame without usable rows, for bad values, and for ratings outside the scale of the model, SettingError for features of which the
     model knows nothing.
     """
@@ -425,7 +426,7 @@ def fold_in_items(model: FactorModel, ratings: pd.DataFrame | None, items: pd.Da
 def _fold(model: FactorModel, ratings: pd.DataFrame | None, side: str, features: pd.DataFrame | FeatureTable | None) -> FactorModel:
     table = new_table(model, features, side)
     if ratings is None:
-        if table is None:
+        if table is None or not len(table.ids):
             raise DataError(f"nothing to fold in: give ratings, or {side}s=... with the features of those who have none")
         ids, rows, columns, stars = IdEncoder().fit(table.ids.classes_), *np.zeros((2, 0), np.int32), np.zeros(0, np.float32)
     else:

@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 from scipy import sparse
 
-from .data import DataError, MfrecWarning, SettingError, find_columns, split_genres
+from .data import DataError, MfrecWarning, SettingError, check_ratings, find_columns, split_genres
 from .encoding import IdEncoder, Interactions
 
 # %% ../nbs/04_content.ipynb #77054c8f
@@ -42,7 +42,7 @@ class FeatureSchema:
 
     def encode(self, frame: pd.DataFrame, where: str, warn: bool = True) -> np.ndarray:
         "Features (n, f) of the rows of `frame`, float32; missing numbers count as average. Warns once of values outside the vocabulary."
-        _need_columns(frame, [c for c in (*self.categories, *self.numeric) if c != "decade"], where)
+        _need_columns(frame, (*self.categories, *self.numeric), where)
         blocks, strange = [], {}
         for col, values in self.categories.items():
             cells = _cells(frame, col, col in self.several)
@@ -95,7 +95,7 @@ def _numbers_of(frame: pd.DataFrame, col: str, where: str) -> np.ndarray:
 
 
 def _need_columns(frame: pd.DataFrame, columns: Sequence[str], where: str) -> None:
-    missing = [col for col in columns if col not in frame]
+    missing = [col for col in ("year" if col == "decade" else col for col in columns) if col not in frame]
     if missing:
         raise DataError(f"{where}: no column {missing[0]!r}; there are {', '.join(map(str, frame.columns))}")
 
@@ -124,7 +124,7 @@ class FeatureTable:
 
 def learn_schema(frame: pd.DataFrame, categorical: Sequence[str], several: Sequence[str], numeric: Sequence[str], min_rows: int, where: str) -> FeatureSchema:
     "Vocabulary and scales of the named columns; values found in fewer than `min_rows` rows count as 'other' from the start."
-    _need_columns(frame, [c for c in (*categorical, *several, *numeric) if c != "decade"], where)
+    _need_columns(frame, (*categorical, *several, *numeric), where)
     categories, scales = {}, {}
     for col in (*several, *categorical):
         counts = pd.Series([value for cell in _cells(frame, col, col in several) for value in cell], dtype=object).value_counts()
@@ -227,9 +227,11 @@ def genre_preferences(ratings: pd.DataFrame, items: pd.DataFrame | FeatureTable,
     """Each user's preference for each genre and decade in stars: columns user, feature, preference, std, n_ratings, mean_deviation.
 
     From the given ratings alone, so give training rows. `items` is an items frame or the table of `item_features`. Preferences are mean
-    deviations from mean + user bias + item bias, shrunk by how much people differ in that feature (method of moments).
+    deviations from mean + user bias + item bias, shrunk by how much people differ in that feature (method of moments). Raises DataError
+    for bad ratings, and if no rated item has a feature.
     """
     cols = find_columns(ratings, user_col, item_col, rating_col)
+    check_ratings(ratings, cols)
     table = items if isinstance(items, FeatureTable) else item_features(items, item_col=cols.item if cols.item in items else None)
     users, movies = IdEncoder().fit(ratings[cols.user]), IdEncoder().fit(ratings[cols.item])
     data = Interactions.from_frame(ratings, cols, users, movies)
@@ -243,6 +245,8 @@ def genre_preferences(ratings: pd.DataFrame, items: pd.DataFrame | FeatureTable,
         seen = np.flatnonzero(counts)
         if len(seen):
             parts.append(_shrunk(users.classes_[seen], name, counts[seen], sums[seen] / counts[seen], float(deviation[rows].var())))
+    if not parts:
+        raise DataError(f"items: none of the {len(movies):,} rated items has a genre, decade or other feature here; are these the items of these ratings, with ids of the same kind?")
     return pd.concat(parts, ignore_index=True).rename(columns={"user": cols.user})
 
 
@@ -269,7 +273,11 @@ def plot_preferences(preferences: pd.DataFrame, value: str = "preference", n: in
 def plot_decades(ratings: pd.DataFrame, items: pd.DataFrame, item_col: str | None = None, rating_col: str | None = None) -> plt.Figure:
     "Left: stars of films by decade, as box plots. Right: mean stars by genre and decade, where there are at least 20 ratings."
     cols = find_columns(ratings, item_col=item_col, rating_col=rating_col, need=["item", "rating"])
-    joined = ratings[[cols.item, cols.rating]].merge(items.set_index(find_columns(items, need=["item"], where="items").item)[["year", "genres"]], left_on=cols.item, right_index=True)
+    id_col = find_columns(items, item_col=cols.item if cols.item in items else None, need=["item"], where="items").item
+    _need_columns(items, ("year", "genres"), "items")
+    joined = ratings[[cols.item, cols.rating]].merge(items.set_index(id_col)[["year", "genres"]], left_on=cols.item, right_index=True)
+    if joined.empty:
+        raise DataError("items: none of the rated items is among these; are they the items of these ratings, with ids of the same kind?")
     joined["decade"] = joined["year"].map(decade_of)
     fig, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained", width_ratios=(2, 3))
     decades = sorted(joined["decade"].unique())

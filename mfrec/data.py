@@ -101,8 +101,10 @@ def find_columns(frame: pd.DataFrame, user_col: str | None = None, item_col: str
     """The columns of `frame` that hold users, items, ratings and times.
 
     A name that is given must be there; one that is not given is looked for among `KNOWN_COLUMNS`. Roles outside `need` may be
-    absent (None). Raises DataError with the missing role and the columns there are.
+    absent (None). Raises DataError with the missing role and the columns there are, or if `frame` is no frame.
     """
+    if not isinstance(frame, pd.DataFrame):
+        raise DataError(f"{where}: a pandas DataFrame is needed, this is a {type(frame).__name__}; read_ratings, read_items and read_users make one of a file")
     names, need = list(frame.columns), set(need)
     wanted = {"user": user_col, "item": item_col, "rating": rating_col, "time": time_col}
     found = {role: _find_column(names, role, name, role in need, where) for role, name in wanted.items()}

@@ -389,6 +389,8 @@ def _feature_table(frame, make: Callable, **col) -> FeatureTable | None:
     "The argument as a FeatureTable; a column name that the frame does not have is left to `make` to find."
     if frame is None or isinstance(frame, FeatureTable):
         return frame
+    if not isinstance(frame, pd.DataFrame):
+        raise DataError(f"items= and users= take a pandas DataFrame or the table of item_features or user_features, not a {type(frame).__name__}")
     return make(frame, **{key: name for key, name in col.items() if name in frame.columns})
 
 

@@ -66,7 +66,7 @@ def _more_unknown(posterior: Posterior | None, side: str, n: int) -> Posterior |
 def add_unrated(model: FactorModel, items: pd.DataFrame | FeatureTable | None = None, users: pd.DataFrame | FeatureTable | None = None) -> FactorModel:
     """The model with the items and users of these frames that it lacks, to be predicted from their features (level content).
 
-    Columns as `fit` was given. Raises SettingError for features of a side of which the model learned nothing, DataError as `item_features`.
+    Columns as `fit` was given; of unrated ones that it has, the features are replaced. Raises SettingError for features of a side of which the model learned nothing, DataError as `item_features`.
     """
     for side, features in (("user", users), ("item", items)):
         if (table := new_table(model, features, side)) is not None:

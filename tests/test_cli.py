@@ -57,7 +57,7 @@ def test_fit_and_predict(mfrec, files):
         pairs.to_parquet(files / "pairs.parquet") if kind == "parquet" else pairs.to_csv(files / "pairs.csv", index=False)
         code, out, err = mfrec("predict", files / "model", files / f"pairs.{kind}", "--out", files / f"out.{kind}", "--items", files / "movies.csv")
         frame = pd.read_parquet(files / "out.parquet") if kind == "parquet" else pd.read_csv(files / "out.csv")
-        assert code == 0 and frame.columns.tolist() == [*pairs.columns, "prediction", "title"] and frame.prediction.between(0.5, 5).all()
+        assert code == 0 and frame.columns.tolist() == [*pairs.columns, "prediction", "level", "title"] and frame.prediction.between(0.5, 5).all()
         assert err.count("warning") == 1 and "1 of 6 rows" in err and "\n" not in err.strip()
 
 
@@ -153,6 +153,7 @@ def test_new_films_and_new_people_are_predicted(mfrec, files, solver):
     code, _, err = mfrec("predict", files / "model", files / "pairs.csv", "--out", files / "out.csv", *more)
     frame = pd.read_csv(files / "out.csv")
     assert code == 0 and err.count("warning") == 1 and "4 of 5 rows" in err and "3 predicted from content, 1 predicted from the other one's bias" in err
+    assert frame.level.tolist() == ["content", "content", "full", "content", "bias"]
     assert frame.title.tolist()[0] == "Fresh (2024)" and frame.prediction.between(0.5, 5).all() and frame.prediction.nunique() == 5
 
 
@@ -174,3 +175,21 @@ def test_evaluate_with_what_is_known_of_users(mfrec, files):
 def test_evaluate_with_what_is_known_of_items(mfrec, files):
     code, out, _ = mfrec("evaluate", files, "--solver", "bias", "--split", "cold-items", "--items", files / "movies.csv", "--json")
     assert code == 0 and json.loads(out)["share_content"] > 0.9
+
+
+def test_later_ratings_of_somebody_in_the_model_are_refused(mfrec, files):
+    "Folded in by themselves they would take the place of all the others."
+    mfrec("fit", files / "ratings.csv", "--solver", "bias", "--out", files / "model")
+    rows = sample_ratings(20_000, seed=3).head(3)
+    rows.to_csv(files / "since.csv", index=False)
+    code, _, err = mfrec("predict", files / "model", files / "since.csv", "--out", files / "out.csv", "--ratings", files / "since.csv")
+    assert code == 2 and f"user {rows.userId.iloc[0]} has ratings in the model" in err and err.count("\n") == 1
+
+
+def test_items_with_ids_of_another_name(mfrec, files):
+    names = {"movieId": "film"}
+    sample_ratings(20_000, seed=3).rename(columns=names).to_csv(files / "r.csv", index=False)
+    pd.read_csv(files / "movies.csv").rename(columns=names).to_csv(files / "films.csv", index=False)
+    assert mfrec("fit", files / "r.csv", "--solver", "bias", "--item-col", "film", "--items", files / "films.csv", "--out", files / "model")[0] == 0
+    code, _, err = mfrec("predict", files / "model", files / "r.csv", "--items", files / "films.csv", "--out", files / "out.csv")
+    assert code == 0 and err == "" and pd.read_csv(files / "out.csv").title.notna().all()

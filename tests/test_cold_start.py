@@ -329,3 +329,35 @@ def test_ten_per_cent_of_new_ratings_without_a_fit():
         for rows in np.array_split(np.arange(len(train) * 10 // 11, len(train)), 10):
             model.partial_fit(train.iloc[rows], refit_after=np.inf)
         assert -model.score(test) < full + 0.002
+
+
+def test_new_items_lacking_a_column_of_the_model_are_refused(seeing):
+    short = pd.DataFrame({"movieId": [-1], "genres": ["Drama"]})
+    for take in (lambda: seeing.fold_in_items(None, items=short), lambda: seeing.add_unrated(items=short)):
+        with pytest.raises(mfrec.DataError, match="items: no column 'year'"):
+            take()
+
+
+def test_nobody_to_fold_in_is_said(seeing, users):
+    with pytest.raises(mfrec.DataError, match="nothing to fold in"):
+        seeing.fold_in(None, users=users.head(0))
+
+
+@pytest.mark.parametrize("take", [lambda model, rows: model.fit([1, 2]), lambda model, rows: model.fit(rows, items="movies.csv"), lambda model, rows: model.fold_in({"userId": 1}),
+                                  lambda model, rows: model.predict_frame(None)])
+def test_what_is_no_frame_is_refused(ratings, take):
+    model = mfrec.BiasModel().fit(ratings)
+    with pytest.raises(mfrec.DataError, match="DataFrame"):
+        take(model, ratings)
+
+
+def test_preferences_and_plots_refuse_items_of_other_ratings(ratings, items):
+    others = items.assign(movieId=items.movieId + 10**7)
+    with pytest.raises(mfrec.DataError, match="none of the .* rated items has"):
+        mfrec.genre_preferences(ratings, others)
+    with pytest.raises(mfrec.DataError, match="none of the rated items is among these"):
+        mfrec.plot_decades(ratings, others)
+    with pytest.raises(mfrec.DataError, match="no column 'year'"):
+        mfrec.plot_decades(ratings, items[["movieId", "title"]])
+    with pytest.raises(mfrec.DataError, match="missing or not finite"):
+        mfrec.genre_preferences(ratings.assign(rating=np.nan), items)
