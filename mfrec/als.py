@@ -245,7 +245,7 @@ class ALSMF(RatingEstimator):
     """Matrix factorization with biases by alternating least squares, with learned priors or a fixed ridge.
 
     `n_factors`: None for 22 where users and items average 100 ratings, else 14; `reg`: None learns the priors and the noise, a number
-    is a fixed ridge on factors for ratings scaled to unit variance (biases: 4), and features then help with unrated rows only; `n_sweeps`: passes over both sides, fewer if `fit`
+    is a fixed ridge on factors for ratings scaled to unit variance (biases: 4), features then help with unrated rows only, and predictions have no `std`; `n_sweeps`: passes over both sides, fewer if `fit`
     is given validation rows; `n_taste`: taste features that inform learned priors, 0 for none; `seed`; `n_jobs`: threads, -1 for all
     cores (results do not depend on it); `device`: 'auto', 'cpu' or 'cuda'.
     """

@@ -339,7 +339,7 @@ def geweke_scores(n_rounds: int = 200, n_sweeps: int = 5, relax: float = 0.0, be
     return change.mean() / (change.std() / np.sqrt(n_rounds))
 
 # %% ../nbs/09_bayes.ipynb #f33ff7be
-_FAR = 1e4  # stands for infinity in latent units
+_FAR = 1e4  # stands for infinity, in standard deviations
 _NEAR_ONE = 0.9999999  # a uniform number may be 0, and erfinv(±1) is infinite
 
 
@@ -359,10 +359,10 @@ def start_thresholds(codes: Codes) -> Tensor:
 
 
 def cell_limits(codes: Tensor, center: Tensor, thresholds: Tensor, root: Tensor) -> tuple[Tensor, Tensor]:
-    "Lower and upper limits of each rating's cell as standard normal deviates from its center; root = 1 / sd."
-    far = thresholds.new_tensor([_FAR])
-    edges = torch.cat([-far, thresholds, far])
-    return (edges[codes] - center) * root, (edges[codes + 1] - center) * root
+    "Lower and upper limits of each rating's cell as standard normal deviates from its center; root = 1 / sd, in any unit."
+    end = thresholds.new_tensor([torch.inf])
+    edges = torch.cat([-end, thresholds, end])
+    return tuple(((edges[at] - center) * root).clamp(-_FAR, _FAR) for at in (codes, codes + 1))
 
 
 def draw_latent(codes: Tensor, center: Tensor, root: Tensor, uniform: Tensor, thresholds: Tensor) -> Tensor:
@@ -565,8 +565,8 @@ class SampledPosterior(Posterior):
         if not len(self.levels):
             return self.predictive_sd(model, users, items)
         def spread(u: np.ndarray, i: np.ndarray) -> np.ndarray:
-            chance = self.probabilities(model, u, i)
-            return np.sqrt(np.maximum(chance @ self.levels ** 2 - (chance @ self.levels) ** 2, 0))
+            chance, away = self.probabilities(model, u, i), self.levels - self.levels.mean(dtype=np.float64)
+            return np.sqrt(np.maximum(chance @ away ** 2 - (chance @ away) ** 2, 0))
         return in_blocks(spread, users, items)
 
 # %% ../nbs/09_bayes.ipynb #b17a1dc3

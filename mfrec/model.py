@@ -221,8 +221,9 @@ def positions_of(model: FactorModel, frame: pd.DataFrame) -> tuple[np.ndarray, n
     if len(frame):
         check_ratings(frame, Columns(cols.user, cols.item, None), where="rows to predict")
     sides = ((model.user, cols.user), (model.item, cols.item))
+    kind_of = lambda ids: (ids.cat.categories if isinstance(ids.dtype, pd.CategoricalDtype) else ids).dtype.kind
     for side, col in sides:
-        if len(frame) and len(side) and (frame[col].dtype.kind in "iuf") != (side.ids.classes_.dtype.kind in "iu"):
+        if len(frame) and len(side) and (kind_of(frame[col]) in "iuf") != (side.ids.classes_.dtype.kind in "iu"):
             kind = "integers" if side.ids.classes_.dtype.kind in "iu" else "text"
             odd = ~frame[col].astype("str").str.fullmatch(r"-?\d+").to_numpy(dtype=bool)
             row = int(odd.argmax()) if kind == "integers" else 0

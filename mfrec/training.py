@@ -154,10 +154,10 @@ def start_from_biases(module: MatrixFactorization, data: Interactions) -> Matrix
 
 
 def standard_units(ratings: np.ndarray) -> tuple[float, float]:
-    "Mean and standard deviation of the ratings; 1 for the latter where all ratings are equal."
+    "Mean and standard deviation of the ratings; 1 for the latter where all ratings are equal, but for rounding."
     center = float(ratings.mean(dtype=np.float64))
     unit = float(np.sqrt(np.square(ratings - np.float32(center)).mean(dtype=np.float64)))
-    return center, unit if unit > 1e-6 * max(abs(center), 1) else 1.0
+    return center, unit if unit > 1e-6 * abs(center) else 1.0
 
 
 def cut_validation(data: Interactions, fraction: float, seed: int) -> tuple[Interactions, Interactions | None]:

@@ -85,14 +85,17 @@ def test_which_scales_are_levels(ratings, likelihood, n_levels):
     assert len(rating_levels(np.array(ratings), likelihood)) == n_levels
 
 
-@pytest.mark.parametrize("transform", [lambda r: r * 4 - 10, lambda r: r * 20, lambda r: (r - 3) * 3.7 + np.random.default_rng(0).normal(size=len(r)) / 10],
-                         ids=["-8 to 10", "10 to 100", "continuous"])
+@pytest.mark.parametrize("transform", [lambda r: r * 4 - 10, lambda r: r * 20, lambda r: (r - 3) * 3.7 + np.random.default_rng(0).normal(size=len(r)) / 10,
+                                       lambda r: r * 1e4, lambda r: r + 5e3, lambda r: r * 1e-8],
+                         ids=["-8 to 10", "10 to 100", "continuous", "5,000 to 50,000", "5,000.5 to 5,005", "tiny"])
 def test_other_scales_are_as_good(sample, fitted, transform):
     train, test = (rows.assign(rating=transform(rows.rating.to_numpy(np.float64))) for rows in sample)
     model = BayesianMF(**FAST).fit(train)
     relative = [m.score(t) / t.rating.std() for m, t in ((fitted, sample[1]), (model, test))]
     assert abs(relative[0] - relative[1]) < 0.01
-    assert np.isfinite(model.predict_frame(test)[["prediction", "std"]].to_numpy()).all()
+    frame = model.predict_frame(test)
+    assert np.isfinite(frame[["prediction", "std"]].to_numpy()).all()
+    assert np.isclose(frame["std"].mean() / test.rating.std(), fitted.predict_frame(sample[1])["std"].mean() / sample[1].rating.std(), rtol=0.05)
 
 
 def test_bits_do_not_depend_on_threads(sample):

@@ -193,3 +193,13 @@ def test_items_with_ids_of_another_name(mfrec, files):
     assert mfrec("fit", files / "r.csv", "--solver", "bias", "--item-col", "film", "--items", files / "films.csv", "--out", files / "model")[0] == 0
     code, _, err = mfrec("predict", files / "model", files / "r.csv", "--items", files / "films.csv", "--out", files / "out.csv")
     assert code == 0 and err == "" and pd.read_csv(files / "out.csv").title.notna().all()
+
+
+@pytest.mark.parametrize("solver", ["als", "bayes"])
+def test_solvers_that_know_how_uncertain_they_are(mfrec, files, solver):
+    code, out, _ = mfrec("evaluate", files, "--solver", solver, "--factors", 4, "--json")
+    assert code == 0 and json.loads(out)["n_factors"] >= 4
+    assert mfrec("fit", files / "ratings.csv", "--solver", solver, "--factors", 4, "--out", files / "model")[0] == 0
+    assert mfrec("predict", files / "model", files / "ratings.csv", "--out", files / "out.parquet")[0] == 0
+    frame = pd.read_parquet(files / "out.parquet")
+    assert frame.level.eq("full").all() and frame["std"].between(0.1, 2).all() and (frame.prediction - frame.rating).std() < frame.rating.std()

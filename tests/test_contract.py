@@ -260,3 +260,15 @@ def test_new_ratings_may_widen_the_scale(solver):
     frame = small([(u, i, 3 + (u + i) % 2) for u in range(8) for i in range(6)])
     model = clone(solver).fit(frame).partial_fit(small([(1, 1, 5), (99, 2, 1)]), refit_after=np.inf)
     assert model.model_.scale == (1.0, 5.0) and np.isfinite(model.predict(small([(99, 2, 1), (1, 1, 5)]))).all()
+
+
+def test_categorical_ids(ratings):
+    named = ratings.head(3_000).astype({"userId": "category"})
+    model = mfrec.BiasModel().fit(named)
+    assert (model.predict(named) == mfrec.BiasModel().fit(ratings.head(3_000)).predict(ratings.head(3_000))).all()
+    assert model.predict_frame(named.assign(userId=named.userId.astype(int))).level.eq("full").all()
+
+
+def test_ratings_whose_squares_overflow_are_refused(solver, ratings):
+    with pytest.raises(mfrec.DataError, match="column rating is outside the scale -1000000000000000.0 to"):
+        clone(solver).fit(ratings.assign(rating=ratings.rating.astype(float) * 1e20))
