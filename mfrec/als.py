@@ -268,8 +268,8 @@ class ALSMF(RatingEstimator):
         for name, (value, least) in whole.items():
             if value is not None and not (isinstance(value, (int, np.integer)) and value >= least):
                 raise SettingError(f"{name}={value}; it must be a whole number, {least} or more")
-        if self.reg is not None and not 0 < self.reg < np.inf:
-            raise SettingError(f"reg={self.reg}; it must be more than 0, or None to learn it")
+        if self.reg is not None and not (isinstance(self.reg, (int, float, np.number)) and 0 < self.reg < np.inf):
+            raise SettingError(f"reg={self.reg!r}; it must be more than 0, or None to learn it")
 
     def _solve(self, data: Interactions, validation: Interactions | None, content: Content) -> Solution:
         device, k, learn = pick_device(self.device), self.n_factors or choose_factors(data), self.reg is None

@@ -463,6 +463,9 @@ class RatingEstimator(Fitted, BaseEstimator):
         """
         cols = find_columns(ratings, self.user_col, self.item_col, self.rating_col)
         check_ratings(ratings, cols)
+        seed = getattr(self, "seed", 0)
+        if not (isinstance(seed, (int, np.integer)) and 0 <= seed < 2**63):
+            raise SettingError(f"seed={seed!r}; it must be a whole number, 0 or more")
         self._check()
         user_ids, item_ids = IdEncoder().fit(ratings[cols.user]), IdEncoder().fit(ratings[cols.item])
         tables = _feature_table(users, user_features, user_col=self.user_col), _feature_table(items, item_features, item_col=self.item_col)

@@ -26,9 +26,12 @@ def pick_device(device: str = "auto") -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.device(device)
+        found = torch.device(device)
     except RuntimeError as error:
         raise SettingError(f"device={device!r}; torch knows no such device (try 'auto', 'cpu' or 'cuda')") from error
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise SettingError(f"device={device!r}; this machine has no GPU that torch can use; take 'auto' or 'cpu'")
+    return found
 
 
 def as_tensors(data: Interactions, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

@@ -272,3 +272,12 @@ def test_categorical_ids(ratings):
 def test_ratings_whose_squares_overflow_are_refused(solver, ratings):
     with pytest.raises(mfrec.DataError, match="column rating is outside the scale -1000000000000000.0 to"):
         clone(solver).fit(ratings.assign(rating=ratings.rating.astype(float) * 1e20))
+
+
+@pytest.mark.parametrize("model, message", [
+    (mfrec.ALSMF(seed=None), "seed=None"), (mfrec.BayesianMF(seed=-1), "seed=-1"), (mfrec.AdamMF(seed=1.5), "seed=1.5"), (mfrec.ALSMF(reg="a"), "reg='a'"),
+    (mfrec.ALSMF(device="nowhere"), "device='nowhere'"),
+    pytest.param(mfrec.BayesianMF(device="cuda"), "device='cuda'; this machine has no GPU", marks=pytest.mark.xfail(torch.cuda.is_available(), reason="it has one"))])
+def test_settings_that_cannot_be_are_refused(ratings, model, message):
+    with pytest.raises(mfrec.SettingError, match=message):
+        model.fit(ratings)
