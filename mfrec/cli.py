@@ -176,7 +176,7 @@ def _predicted(model: FactorModel, pairs: pd.DataFrame, features: dict[str, pd.D
     warn_of_less(predicted["level"])
     return predicted
 
-
+# %% ../nbs/16_cli.ipynb #4b0efc9f
 @app.command()
 def predict(model_dir: Annotated[Path, typer.Argument(metavar="DIR", help="Folder written by `mfrec fit`.")],
             pairs: Annotated[Path, typer.Argument(help="csv or parquet file of user and item ids.")],

@@ -275,7 +275,7 @@ def _has_ratings(side: Side, at: np.ndarray) -> np.ndarray:
     "Whether the rows at these positions (-1: unknown) had ratings at fit."
     return np.append(side.n_ratings > 0, False)[at]
 
-
+# %% ../nbs/05_model.ipynb #05a9c43f
 @fitted_method
 def predict(model: FactorModel, pairs: pd.DataFrame, clip: bool = True) -> np.ndarray:
     """Predicted stars (float32), one per row of `pairs`; never missing.
