@@ -335,6 +335,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'mfrec.model._wrap': ('model.html#_wrap', 'mfrec/model.py'),
                              'mfrec.model.center': ('model.html#center', 'mfrec/model.py'),
                              'mfrec.model.check_memory': ('model.html#check_memory', 'mfrec/model.py'),
+                             'mfrec.model.check_seed': ('model.html#check_seed', 'mfrec/model.py'),
                              'mfrec.model.evaluate': ('model.html#evaluate', 'mfrec/model.py'),
                              'mfrec.model.fitted_method': ('model.html#fitted_method', 'mfrec/model.py'),
                              'mfrec.model.fitted_model': ('model.html#fitted_model', 'mfrec/model.py'),

@@ -288,7 +288,7 @@ def plot_decades(ratings: pd.DataFrame, items: pd.DataFrame, item_col: str | Non
     picture = right.imshow(grid, aspect="auto", cmap="RdBu")
     right.set_xticks(range(grid.shape[1]), grid.columns, rotation=60, ha="right", fontsize=8)
     right.set_yticks(range(len(grid)), grid.index, fontsize=8)
-    right.set(title="mean stars by genre and decade")
+    right.set(title="mean stars by genre and decade (20 ratings or more)")
     fig.colorbar(picture, ax=right, label="stars")
     return fig
 

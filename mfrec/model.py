@@ -6,7 +6,7 @@
 __all__ = ['LEVELS', 'BLOCK', 'MatrixFactorization', 'RowPrior', 'Side', 'Fitted', 'fitted_model', 'fitted_method', 'Posterior',
            'ContentModel', 'FactorModel', 'positions_of', 'predict_positions', 'predict_frame', 'predict',
            'warn_of_less', 'evaluate', 'score', 'sample_predictions', 'Solution', 'n_threads', 'center', 'Content',
-           'local_state', 'check_memory', 'RatingEstimator', 'BiasModel']
+           'local_state', 'check_memory', 'check_seed', 'RatingEstimator', 'BiasModel']
 
 # %% ../nbs/05_model.ipynb #fb7cb5bd
 from collections.abc import Callable
@@ -417,6 +417,12 @@ def check_memory(n_bytes: float, what: str) -> None:
         raise SettingError(f"{what} needs about {n_bytes / 1e9:.1f} GB of memory, and {available / 1e9:.1f} GB are available; use fewer factors or ratings")
 
 # %% ../nbs/05_model.ipynb #97e65035
+def check_seed(seed: int) -> None:
+    "Raises SettingError unless `seed` is a whole number that torch and NumPy both take."
+    if not (isinstance(seed, (int, np.integer)) and 0 <= seed < 2**63):
+        raise SettingError(f"seed={seed!r}; it must be a whole number, 0 or more")
+
+
 def _watched(validation: pd.DataFrame, cols: Columns, users: IdEncoder, items: IdEncoder) -> Interactions:
     "Validation rows by position, without those whose user or item is not among the ratings."
     check_ratings(validation, find_columns(validation, cols.user, cols.item, cols.rating), where="validation ratings")
@@ -463,9 +469,7 @@ class RatingEstimator(Fitted, BaseEstimator):
         """
         cols = find_columns(ratings, self.user_col, self.item_col, self.rating_col)
         check_ratings(ratings, cols)
-        seed = getattr(self, "seed", 0)
-        if not (isinstance(seed, (int, np.integer)) and 0 <= seed < 2**63):
-            raise SettingError(f"seed={seed!r}; it must be a whole number, 0 or more")
+        check_seed(getattr(self, "seed", 0))
         self._check()
         user_ids, item_ids = IdEncoder().fit(ratings[cols.user]), IdEncoder().fit(ratings[cols.item])
         tables = _feature_table(users, user_features, user_col=self.user_col), _feature_table(items, item_features, item_col=self.item_col)
