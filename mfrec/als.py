@@ -94,12 +94,14 @@ def start_parts(data: Interactions, ratings: Tensor, n_factors: int, prior: Prio
     leading features, else random."""
     device, k = ratings.device, n_factors
     u, i = (torch.as_tensor(x, device=device) for x in (data.users, data.items))
-    parts = []
+    parts, sums = [], ratings.new_zeros(data.n_items)
     for groups, values in zip(group_both(u, i, ratings, data.n_users, data.n_items, k, pool=pool, keep_source=keep_source), features):
         values, rated = None if values is None else torch.as_tensor(values).to(ratings), groups.counts > 0
         parts.append(Part(groups, prior, ratings.new_zeros(groups.n_rows, k + 1), rated, standardized_features(values, rated)))
     items = parts[1]
-    bias = ratings.new_zeros(data.n_items).index_add_(0, i, ratings) / (items.groups.counts + 5)
+    for bucket in items.groups.buckets:  # always in the same order, unlike index_add_ on a GPU
+        sums[bucket.rows] = bucket.values.sum(1)
+    bias = sums / (items.groups.counts + 5)
     factors = torch.randn(data.n_items, k, generator=torch.Generator().manual_seed(seed)).to(ratings)
     if items.features is not None:
         leading = items.features.values[:, :k]
@@ -245,7 +247,7 @@ class ALSMF(RatingEstimator):
     """Matrix factorization with biases by alternating least squares, with learned priors or a fixed ridge.
 
     `n_factors`: None for 22 where users and items average 100 ratings, else 14; `reg`: None learns the priors and the noise, a number
-    is a fixed ridge on factors for ratings scaled to unit variance (biases: 4), features then help with unrated rows only, and predictions have no `std`; `n_sweeps`: passes over both sides, fewer if `fit`
+    is a fixed ridge on factors for ratings scaled to unit variance (biases: 4), features then help with users, and with rows that have no ratings or come later, and predictions have no `std`; `n_sweeps`: passes over both sides, fewer if `fit`
     is given validation rows; `n_taste`: taste features that inform learned priors, 0 for none; `seed`; `n_jobs`: threads, -1 for all
     cores (results do not depend on it); `device`: 'auto', 'cpu' or 'cuda'.
     """

@@ -400,7 +400,8 @@ def fit_thresholds(codes: Tensor, center: Tensor, root: Tensor, thresholds: Tens
     low, high = (x.double() for x in cell_limits(codes, center, thresholds, root))
     mass = (torch.special.ndtr(high) - torch.special.ndtr(low)).clamp(min=1e-10)
     at_high, at_low = (torch.exp(-0.5 * x * x) * (0.5 / np.pi) ** 0.5 * root / mass for x in (high, low))
-    sums = lambda weights: torch.bincount(codes, weights=weights, minlength=n + 1)
+    members = (codes == torch.arange(n + 1, device=codes.device)[:, None]).double()  # bincount adds in any order on a GPU
+    sums = lambda weights: members @ weights
     gradient = sums(at_high)[:-1] - sums(at_low)[1:]
     hessian = torch.diag(sums(at_high ** 2)[:-1] + sums(at_low ** 2)[1:] + 1.0)
     beside = -sums(at_high * at_low)[1:-1]

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['app', 'SOLVERS', 'SPLITS', 'DataArg', 'UserCol', 'ItemCol', 'TimeCol', 'RatingCol', 'Solver', 'Factors', 'Seed',
-           'Items', 'Users', 'Duplicates', 'evaluate', 'fit', 'predict', 'demo', 'download', 'main']
+           'Items', 'ItemColumns', 'Users', 'Duplicates', 'evaluate', 'fit', 'predict', 'demo', 'download', 'main']
 
 # %% ../nbs/16_cli.ipynb #66063ef4
 import json
@@ -21,6 +21,7 @@ import typer
 
 from .als import ALSMF
 from .bayes import BayesianMF
+from .content import FeatureTable, item_features, judge_columns
 from .data import (KNOWN_COLUMNS, DataError, MfrecError, MfrecWarning, SettingError, describe_ratings, find_columns, locate,
                         plot_ratings, read_items, read_ratings, read_users, titles_of)
 from .fetch import download as fetch
@@ -46,6 +47,7 @@ Solver = Annotated[str, typer.Option(help=f"One of: {', '.join(SOLVERS)}.")]
 Factors = Annotated[int | None, typer.Option(help="Factors per user and item (default: the solver's own).")]
 Seed = Annotated[int, typer.Option(help="Random seed of split and solver.")]
 Items = Annotated[str | None, typer.Option(help="Items with titles, genres, years: a file, data set name or 'sample'; features for the solver.")]
+ItemColumns = Annotated[str | None, typer.Option(help="Further columns of --items to use as features, separated by commas (genres and year always are).")]
 Users = Annotated[str | None, typer.Option(help="What is known of users, a file or data set name: features for the solver.")]
 Duplicates = Annotated[str, typer.Option(help="What to do with a (user, item) pair that stands twice: error, last or mean.")]
 
@@ -60,6 +62,17 @@ def _ratings(data: str, user_col=None, item_col=None, rating_col=None, time_col=
     if data == "sample" and not Path(data).exists():
         return sample_ratings()
     return read_ratings(data, user_col=user_col, item_col=item_col, rating_col=rating_col, time_col=time_col, on_duplicates=on_duplicates)
+
+
+def _with_columns(features: dict[str, pd.DataFrame], columns: str | None, item_col: str | None) -> dict[str, pd.DataFrame | FeatureTable]:
+    "The features with the items as a table that has further columns, if some are named."
+    if columns is None:
+        return features
+    if "items" not in features:
+        raise SettingError(f"--item-columns {columns}: these are columns of --items, which is missing")
+    items = features["items"]
+    kinds = judge_columns(items, [name.strip() for name in columns.split(",")])
+    return features | {"items": item_features(items, item_col=item_col if item_col in items else None, **kinds)}
 
 
 def _features(items: str | None, users: str | None, item_col: str | None, user_col: str | None) -> dict[str, pd.DataFrame]:
@@ -91,7 +104,7 @@ def _estimator(solver: str, factors: int | None, seed: int, **columns) -> Rating
     return kind(**{name: value for name, value in settings.items() if name in known})
 
 # %% ../nbs/16_cli.ipynb #97cf2ffe
-def _judge(model: RatingEstimator, train: pd.DataFrame, test: pd.DataFrame, features: dict[str, pd.DataFrame]) -> tuple[dict, pd.DataFrame]:
+def _judge(model: RatingEstimator, train: pd.DataFrame, test: pd.DataFrame, features: dict[str, pd.DataFrame | FeatureTable]) -> tuple[dict, pd.DataFrame]:
     "Fit on train, judge on test: the facts that `evaluate` prints, and the table of errors."
     start = time.perf_counter()
     model.fit(train, **features)
@@ -110,7 +123,7 @@ def _judge(model: RatingEstimator, train: pd.DataFrame, test: pd.DataFrame, feat
 def evaluate(data: DataArg, solver: Solver = "als",
              split: Annotated[str, typer.Option(help=f"One of: {', '.join(SPLITS)}.")] = "random",
              test_fraction: Annotated[float, typer.Option(help="Share of ratings (users, items) held out.")] = 0.2,
-             seed: Seed = 42, factors: Factors = None, items: Items = None, users: Users = None, on_duplicates: Duplicates = "error",
+             seed: Seed = 42, factors: Factors = None, items: Items = None, item_columns: ItemColumns = None, users: Users = None, on_duplicates: Duplicates = "error",
              user_col: UserCol = None, item_col: ItemCol = None, rating_col: RatingCol = None, time_col: TimeCol = None,
              as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False):
     "Hold out test ratings, fit on the rest, and print RMSE and MAE with intervals."
@@ -121,7 +134,7 @@ def evaluate(data: DataArg, solver: Solver = "als",
     names = {"time": {"time_col": time_col}, "users": {"user_col": user_col}, "cold-items": {"item_col": item_col}}.get(split, {})
     train, test = splitter(ratings, test_fraction, **names, **({} if split == "time" else {"seed": seed}))
     check_disjoint(train, test, user_col=user_col, item_col=item_col)
-    facts, report = _judge(model, train, test, features)
+    facts, report = _judge(model, train, test, _with_columns(features, item_columns, item_col))
     if as_json:
         return typer.echo(json.dumps({"data": data, "solver": solver, "split": split, "test_fraction": test_fraction, "seed": seed} | facts))
     typer.echo(f"{data}: {len(train):,} training and {len(test):,} test ratings ({split} split), solver {solver}, fitted in {facts['seconds_fit']:.1f} s")
@@ -137,11 +150,11 @@ def _ten(model: RatingEstimator, test: pd.DataFrame, items: pd.DataFrame | None)
 # %% ../nbs/16_cli.ipynb #123b77d8
 @app.command()
 def fit(train: DataArg, out: Annotated[Path, typer.Option(help="Folder to write the model to.")], solver: Solver = "als", seed: Seed = 42,
-        factors: Factors = None, items: Items = None, users: Users = None, on_duplicates: Duplicates = "error", user_col: UserCol = None,
-        item_col: ItemCol = None, rating_col: RatingCol = None):
+        factors: Factors = None, items: Items = None, item_columns: ItemColumns = None, users: Users = None, on_duplicates: Duplicates = "error",
+        user_col: UserCol = None, item_col: ItemCol = None, rating_col: RatingCol = None):
     "Fit a solver on all ratings and save the model."
     model = _estimator(solver, factors, seed, user_col=user_col, item_col=item_col, rating_col=rating_col)
-    features = _features(items, users, item_col, user_col)
+    features = _with_columns(_features(items, users, item_col, user_col), item_columns, item_col)
     ratings = _ratings(train, user_col, item_col, rating_col, on_duplicates=on_duplicates)
     start = time.perf_counter()
     model.fit(ratings, **features).save(out)
@@ -215,9 +228,9 @@ def demo(out: Annotated[Path, typer.Option(help="Folder for the two plots.")] = 
     typer.echo(describe_ratings(ratings).to_string(float_format="{:,.2f}".format))
     train, test = split_random(ratings, 0.2, seed)
     typer.echo(f"\nTraining on {len(train):,} ratings, testing on {len(test):,}.")
-    bias, adam = BiasModel().fit(train), AdamMF(seed=seed).fit(train)
-    typer.echo(f"Test RMSE: {-bias.score(test):.4f} with biases alone, {-adam.score(test):.4f} with matrix factorization.")
-    typer.echo(f"\nTen test predictions:\n{_ten(adam, test, items)}\n")
+    bias, adam, als = BiasModel().fit(train), AdamMF(seed=seed).fit(train), ALSMF(seed=seed).fit(train)
+    typer.echo(f"Test RMSE: {-bias.score(test):.4f} with biases alone; with matrix factorization {-adam.score(test):.4f} by AdamMF, {-als.score(test):.4f} by ALSMF.")
+    typer.echo(f"\nTen test predictions:\n{_ten(als, test, items)}\n")
     out.mkdir(parents=True, exist_ok=True)
     for name, ax in (("ratings.png", plot_ratings(ratings)), ("learning_curve.png", plot_history(adam.history_))):
         ax.figure.savefig(out / name, dpi=120)

@@ -146,13 +146,18 @@ def vectors_of(side: Side) -> np.ndarray:
     return np.column_stack([side.factors, side.biases])
 
 
-def learn_prior(side: Side, noise: float, variance: float) -> RowPrior:
-    "The prior of a side's rows from those with ratings; `variance` is that of the ratings."
+def learn_prior(side: Side, noise: float, variance: float, features: np.ndarray | None) -> RowPrior:
+    """The prior of a side's rows from those with ratings and from their centered features (n, f); one that the side has already is kept, with
+    what features add. `noise` and `variance` are those of the ratings."""
     vectors = vectors_of(side)[side.n_ratings > 0].astype(np.float64)
-    away = vectors - vectors.mean(0)
+    x = np.zeros((len(vectors), 0)) if features is None else features[side.n_ratings > 0].astype(np.float64)
+    given = weighted_slopes(x - x.mean(0), vectors - vectors.mean(0), np.ones(len(x)), PRIOR_ROWS)
+    if side.prior is not None:
+        return replace(side.prior, mean=side.prior.mean - x.mean(0) @ given, given=given)
+    away = vectors - vectors.mean(0) - (x - x.mean(0)) @ given
     guess = np.append(np.full(vectors.shape[1] - 1, np.square(away[:, :-1]).mean() if vectors.shape[1] > 1 else 0), variance / 4)
     covariance = (away.T @ away + PRIOR_ROWS * np.diag(np.maximum(guess, 1e-6))) / (len(vectors) + PRIOR_ROWS)
-    return RowPrior(np.linalg.inv(covariance), vectors.mean(0), noise, np.zeros((0, vectors.shape[1])))
+    return RowPrior(np.linalg.inv(covariance), vectors.mean(0) - x.mean(0) @ given, noise, np.zeros((0, vectors.shape[1])), given)
 
 # %% ../nbs/10_cold_start.ipynb #3ed949d0
 def implied_by(rows: np.ndarray, columns: np.ndarray, n_rows: int, implicit: np.ndarray) -> np.ndarray:
@@ -389,13 +394,16 @@ def _folded_spread(model: FactorModel, solved: Solved, side: str) -> SpreadPoste
 
 # %% ../nbs/10_cold_start.ipynb #35e25967
 def learn_priors(model: FactorModel, data: Interactions) -> FactorModel:
-    "The model with priors for both sides, unless its draws have theirs, and its users solved once more; `data` are the ratings it was fitted on."
+    """The model with priors for both sides, unless its draws have theirs, and its users solved once more where theirs is a new one; `data`
+    are the ratings it was fitted on."""
+    features, item_features = (None, None) if model.content is None else (model.content.user_features, model.content.item_features)
     if model.posterior is None:
-        left = data.ratings - predict_positions(model, data.users, data.items)
+        left, own = data.ratings - predict_positions(model, data.users, data.items), model.user.prior is not None
         noise, variance = max(float(np.square(left).mean(dtype=np.float64)), 1e-6), float(data.ratings.var(dtype=np.float64))
-        model = replace(model, user=replace(model.user, prior=learn_prior(model.user, noise, variance)),
-                        item=replace(model.item, prior=learn_prior(model.item, noise, variance)))
-    features = None if model.content is None else model.content.user_features
+        model = replace(model, user=replace(model.user, prior=learn_prior(model.user, noise, variance, features)),
+                        item=replace(model.item, prior=learn_prior(model.item, noise, variance, item_features)))
+        if own and not len(model.user.prior.given):
+            return model
     vectors, posterior = solve_new(model, "user", data.users, data.items, data.ratings, data.n_users, features)
     user = replace(model.user, biases=np.ascontiguousarray(vectors[:, -1]), factors=np.ascontiguousarray(vectors[:, :-1]))
     return replace(model, user=user, posterior=posterior)
@@ -409,7 +417,7 @@ def fold_in(model: FactorModel, ratings: pd.DataFrame | None, users: pd.DataFram
     """A model of the people in `ratings` (raw ids, known or new), solved from these ratings with the items as they are.
 
     `users`: features of these people, and of others without ratings (then `ratings` may be None), in the columns the model was fitted
-    with; those who rated something are informed by their features where the solver learned priors (`ALSMF()`, `BayesianMF`), the others by their ratings alone.
+    with, which inform what is expected of them before their ratings.
     Everything a fitted model offers works on it. Ratings of unknown items are left out, with one warning. Raises DataError for
     a frame without usable rows, for bad values, and for ratings outside the scale of the model, SettingError for features of which the
     model knows nothing.

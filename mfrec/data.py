@@ -6,8 +6,8 @@
 __all__ = ['KNOWN_COLUMNS', 'DEFAULT_SET', 'RATINGS_FILES', 'ITEMS_FILES', 'USERS_FILES', 'LARGEST', 'NO_GENRES', 'MfrecError',
            'DataError', 'SettingError', 'UnknownIdError', 'DownloadError', 'TrainingError', 'MfrecWarning', 'Columns',
            'find_columns', 'progress_bar', 'data_places', 'locate', 'Member', 'find_member', 'CsvLayout',
-           'check_ratings', 'merge_duplicates', 'read_ratings', 'year_of', 'split_genres', 'read_items', 'make_items',
-           'read_users', 'titles_of', 'describe_ratings', 'rating_counts', 'plot_ratings']
+           'check_ratings', 'merge_duplicates', 'read_ratings', 'year_of', 'split_genres', 'genres_of', 'mark_between',
+           'read_items', 'make_items', 'read_users', 'titles_of', 'describe_ratings', 'rating_counts', 'plot_ratings']
 
 # %% ../nbs/00_data.ipynb #526c4c97
 import codecs
@@ -595,6 +595,19 @@ def split_genres(text: str, sep: str = "|") -> tuple[str, ...]:
     parts = (part.strip() for part in text.split(sep)) if isinstance(text, str) else ()
     return tuple(dict.fromkeys(part for part in parts if part not in NO_GENRES))
 
+
+def genres_of(cell, sep: str = "|") -> tuple[str, ...]:
+    "The values of a cell: those of a list or tuple, or of text divided by `sep`; any other value is one, a missing one none."
+    if pd.api.types.is_list_like(cell):
+        return tuple(dict.fromkeys(map(str, cell)))
+    return split_genres(cell, sep) if isinstance(cell, str) else () if pd.isna(cell) else (str(cell),)
+
+
+def mark_between(cells: pd.Series) -> str:
+    "Which of | ; , and / stands in most of the texts among these cells; | if none does."
+    texts = [cell for cell in cells if isinstance(cell, str)]
+    return max("|;,/", key=lambda mark: sum(mark in text for text in texts))
+
 # %% ../nbs/00_data.ipynb #e18c4949
 # The flags of u.item (MovieLens 100K), in the order of its u.genre file; the first, "unknown", means none.
 _FLAGS_100K = ("unknown Action Adventure Animation Children's Comedy Crime Documentary Drama Fantasy Film-Noir Horror Musical Mystery Romance "
@@ -641,12 +654,12 @@ def _raw_items(member: Member, sep: str | None, encoding: str | None, text_cols:
 
 # %% ../nbs/00_data.ipynb #c110245a
 def read_items(source: str | os.PathLike | None = None, *, item_col: str | None = None, title_col: str = "title", genres_col: str = "genres",
-               year_col: str = "year", genres_sep: str = "|", sep: str | None = None, encoding: str | None = None,
+               year_col: str = "year", genres_sep: str | None = None, sep: str | None = None, encoding: str | None = None,
                string_ids: bool = False) -> pd.DataFrame:
     """Items as a frame: id, title, year (nullable), genres (a tuple per row), then any further columns of the file.
 
     `source` and `string_ids` as for `read_ratings`. The year comes from the end of the title, or else from `year_col`. Missing title or
-    genre columns give empty ones. Raises DataError for a missing id column, a missing id, or an id that stands twice.
+    genre columns give empty ones; genres are divided by `genres_sep`, None for the mark found in most rows. Raises DataError for a missing id column, a missing id, or an id that stands twice.
     """
     _check_settings(None, sep, encoding)
     member = find_member(locate(source), ITEMS_FILES, "items")
@@ -661,7 +674,7 @@ def read_items(source: str | os.PathLike | None = None, *, item_col: str | None 
 
 
 def make_items(raw: pd.DataFrame, item_col: str | None = None, title_col: str = "title", genres_col: str = "genres", year_col: str = "year",
-               genres_sep: str = "|", where: str = "items") -> pd.DataFrame:
+               genres_sep: str | None = None, where: str = "items") -> pd.DataFrame:
     "An items frame from any frame with an id column; see `read_items`."
     raw = raw.reset_index(drop=True)
     if raw.shape[1] == 1 and (found := re.search(r"[;\t|,]", str(raw.columns[0]))):
@@ -677,7 +690,8 @@ def make_items(raw: pd.DataFrame, item_col: str | None = None, title_col: str = 
     year = title.map(year_of).astype("Float64")
     if year_col in raw:
         year = year.fillna(pd.to_numeric(raw[year_col], errors="coerce").astype("Float64").round())
-    genres = [g if isinstance(g, tuple) else split_genres(g, genres_sep) for g in raw[genres_col]] if genres_col in raw else [()] * len(raw)
+    mark = genres_sep or (mark_between(raw[genres_col]) if genres_col in raw else "|")
+    genres = [genres_of(cell, mark) for cell in raw[genres_col]] if genres_col in raw else [()] * len(raw)
     main = pd.DataFrame({col: _narrow(ids.to_numpy().astype(np.int64)) if whole and len(ids) else ids, "title": title,
                          "year": year.where(year.abs() < 2**15).astype("Int16"), "genres": genres})
     return pd.concat([main, raw.drop(columns=[c for c in {*main, title_col, genres_col, year_col} if c in raw])], axis=1)

@@ -23,7 +23,7 @@ from .encoding import IdEncoder
 from .model import ContentModel, FactorModel, Posterior, RowPrior, Side, fitted_method
 
 # %% ../nbs/15_persist.ipynb #157482e4
-FORMAT = 2  # 2: a sampled posterior carries the priors of its draws
+FORMAT = 3  # 2: a sampled posterior carries the priors of its draws; 3: a schema the marks between several values
 _ARRAYS = ("biases", "factors", "n_ratings")
 POSTERIORS = {kind.__name__: kind for kind in (SpreadPosterior, SampledPosterior)}  # what a saved model may carry
 
@@ -110,7 +110,7 @@ def _content(facts: dict | None, arrays: dict[str, np.ndarray]) -> ContentModel 
     if facts is None:
         return None
     tuples = lambda values: {name: tuple(value) for name, value in values.items()}
-    schemas = {name: facts[name] and FeatureSchema(tuples(facts[name]["categories"]), tuple(facts[name]["several"]), tuples(facts[name]["numeric"]))
+    schemas = {name: facts[name] and FeatureSchema(tuples(facts[name]["categories"]), facts[name]["several"], tuples(facts[name]["numeric"]))
                for name in _SCHEMAS}
     prior = _prior("content.slope_prior", arrays)
     return ContentModel(mean=facts["mean"], **{name: arrays[f"content.{name}"] for name in _content_arrays()}, slope_prior=prior, **schemas)

@@ -142,7 +142,11 @@ def partial_fit(self: RatingEstimator, ratings: pd.DataFrame, y=None, items: pd.
     return self
 
 
-RatingEstimator.partial_fit = partial_fit
+def _no_history(self: FactorModel, ratings: pd.DataFrame, *args, **kwargs):
+    raise SettingError("this model is without the ratings it was fitted on (it was loaded, or folded in), so it cannot be updated; fold in who came later, or fit again with all ratings")
+
+
+RatingEstimator.partial_fit, FactorModel.partial_fit = partial_fit, _no_history
 
 # %% ../nbs/12_updates.ipynb #34d75375
 def encode_new(model: FactorModel, ratings: pd.DataFrame, tables: tuple[FeatureTable | None, FeatureTable | None]) -> tuple[IdEncoder, IdEncoder, Interactions]:

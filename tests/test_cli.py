@@ -3,6 +3,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import real_path
@@ -103,6 +104,18 @@ def test_demo(mfrec, tmp_path, monkeypatch):
     code, out, _ = mfrec("demo", "--n-ratings", 20_000)
     assert code == 0 and "Test RMSE" in out and "Ten test predictions" in out
     assert all((tmp_path / "mfrec-demo" / f"{name}.png").stat().st_size > 5_000 for name in ("ratings", "learning_curve"))
+
+
+def test_further_columns_of_items(mfrec, files):
+    "They become features, by kind, and are saved with the model; predict needs no word of them."
+    items = pd.read_csv(files / "movies.csv")
+    items.assign(country=np.where(items.movieId % 2, "US", "FR"), minutes=90 + items.movieId % 60).to_csv(files / "more.csv", index=False)
+    code, out, err = mfrec("fit", files / "ratings.csv", "--items", files / "more.csv", "--item-columns", "country, minutes", "--solver", "bias", "--out", files / "model")
+    schema = json.loads((files / "model" / "model.json").read_text())["content"]["item_schema"]
+    assert code == 0 and schema["categories"]["country"] == ["FR", "US"] and list(schema["numeric"]) == ["minutes"], err
+    for args, said in ((("--items", files / "more.csv", "--item-columns", "language"), "no column 'language'"), (("--item-columns", "country"), "--items, which is missing")):
+        code, _, err = mfrec("evaluate", files / "ratings.csv", "--solver", "bias", *args)
+        assert code == 2 and said in err and err.count("\n") == 1
 
 
 def test_as_a_process():

@@ -115,8 +115,9 @@ def test_people_folded_in_keep_the_content(seeing, rated, ratings):
     assert set(frame.level) == {"content"} and np.abs(frame.prediction - seeing.predict_frame(cold).prediction).max() < 2e-3
 
 
-@pytest.mark.parametrize("solver", [mfrec.ALSMF(n_factors=4, n_sweeps=4, n_taste=0), mfrec.ALSMF(n_factors=4, n_sweeps=4, n_taste=16),
-                                    mfrec.BayesianMF(n_factors=4, n_samples=6, burn_in=2, n_taste=16)], ids=["als", "als, taste", "bayes"])
+@pytest.mark.parametrize("solver", [mfrec.BiasModel(), mfrec.AdamMF(n_factors=4, n_epochs=5), mfrec.ALSMF(n_factors=4, reg=8.0, n_sweeps=4),
+                                    mfrec.ALSMF(n_factors=4, n_sweeps=4, n_taste=0), mfrec.ALSMF(n_factors=4, n_sweeps=4, n_taste=16),
+                                    mfrec.BayesianMF(n_factors=4, n_samples=6, burn_in=2, n_taste=16)], ids=["bias", "adam", "als ridge", "als", "als, taste", "bayes"])
 def test_a_training_user_with_features_gets_their_vector_again(rated, items, users, solver):
     "Under the old id and under a new one with the same features: the prior's mean comes from what is given."
     model = clone(solver).fit(rated, items=items, users=users).model_
@@ -125,7 +126,7 @@ def test_a_training_user_with_features_gets_their_vector_again(rated, items, use
     shift = 1_000_000
     for folded, away in ((model.fold_in(some), 0), (model.fold_in(some.assign(userId=some.userId + shift), users=theirs.assign(userId=theirs.userId + shift)), shift)):
         at = model.user.ids.lookup(folded.user.ids.classes_ - away)
-        assert np.abs(folded.user.factors - model.user.factors[at]).max() < 1e-3 and np.abs(folded.user.biases - model.user.biases[at]).max() < 1e-3
+        assert np.abs(folded.user.factors - model.user.factors[at]).max(initial=0) < 1e-3 and np.abs(folded.user.biases - model.user.biases[at]).max() < 1e-3
 
 
 def planted(n=4, m=30, k=2, n_draws=5, mean=3.4, usual=0.6):
@@ -214,6 +215,20 @@ def test_features_of_people_who_come_later(ratings, items):
     assert set(folded.predict_frame(some).level) == {"full"} and len(folded.user) == 7
 
 
+def test_features_inform_newcomers_who_rated_little(solver, ratings):
+    "Odd ones give a star more, and one rating of theirs, the same for both, does not say so."
+    generous = ratings.assign(rating=np.where(ratings.userId % 2, ratings.rating, ratings.rating - 1))
+    group = lambda ids: pd.DataFrame({"userId": ids, "group": np.where(np.asarray(ids) % 2, "odd", "even")})
+    model = clone(solver).fit(generous, users=group(generous.userId.unique()))
+    films, new = ratings.movieId.value_counts().index[:40], [10**7 + 1, 10**7 + 2]
+    first = pd.DataFrame({"userId": new, "movieId": films[0], "rating": 3.0})
+    pairs = pd.DataFrame({"userId": np.repeat(new, 39), "movieId": [*films[1:], *films[1:]]})
+    frame = model.fold_in(first, users=group(new)).predict_frame(pairs, clip=False)
+    assert set(frame.level) == {"full"}
+    odd, even = frame.prediction.to_numpy().reshape(2, -1).mean(1)
+    assert odd > even + 0.25 and np.allclose(*model.fold_in(first).predict_frame(pairs).prediction.to_numpy().reshape(2, -1))
+
+
 def test_items_folded_in_with_features(seeing, rated, ratings, items):
     "Films the model has never heard of: some with ratings, some with features alone, one with neither."
     films, cold = rated.movieId.unique()[:20], ratings.movieId[ratings.movieId % 9 == 0].unique()
@@ -247,11 +262,18 @@ def test_features_the_model_does_not_know_are_refused(fitted, seeing, rated, use
 
 
 def test_test_ratings_cannot_reach_the_features(ratings, items):
+    "Rows to watch, and rows to judge by, may say what they like: preferences and what is expected of new films stay the same."
     train, test = mfrec.split_random(ratings, 0.2)
-    pairs, held = (pd.MultiIndex.from_frame(frame[["userId", "movieId"]]) for frame in (ratings, test))
-    spoiled, _ = mfrec.split_random(ratings.assign(rating=ratings.rating.mask(pairs.isin(held), 0.5)), 0.2)
-    first, second = (mfrec.BiasModel().fit(frame, items=items) for frame in (train, spoiled))
-    assert first.preferences(train.userId.iloc[0]).equals(second.preferences(train.userId.iloc[0]))
+    spoiled = test.assign(rating=np.where(test.movieId % 2, 0.5, 5.0))
+    user, cold = train.userId.iloc[0], items.movieId[~items.movieId.isin(train.movieId)]
+    found = []
+    for held in (None, test, spoiled):
+        model = mfrec.BiasModel().fit(train, items=items, validation=held)
+        if held is not None:
+            model.evaluate(held)
+        found.append((model.preferences(user), model.predict_frame(pd.DataFrame({"userId": user, "movieId": cold}))))
+    assert len(cold) > 5 and all(got[0].equals(found[0][0]) and got[1].equals(found[0][1]) for got in found[1:])
+    assert not mfrec.BiasModel().fit(pd.concat([train, spoiled]), items=items).preferences(user).equals(found[0][0])  # it would have shown
 
 
 def test_every_side_alone(ratings, items, users):
@@ -264,10 +286,11 @@ def test_every_side_alone(ratings, items, users):
     (lambda f: pd.concat([f, f[:1]]), "stands in more than one row"),
     (lambda f: f.drop(columns="movieId"), "no item column"),
     (lambda f: f.assign(movieId="m" + f.movieId.astype(str)), "integers|text"),
+    (lambda f: f.assign(year=f.year.astype(object).where(f.index != 3, "soon")), "column year has 'soon' in row 3"),
 ])
-def test_bad_item_frames_are_refused(ratings, items, spoil, message):
+def test_bad_item_frames_are_refused(solver, ratings, items, spoil, message):
     with pytest.raises(mfrec.MfrecError, match=message):
-        mfrec.BiasModel().fit(ratings, items=spoil(items))
+        clone(solver).fit(ratings, items=spoil(items))
 
 
 @pytest.mark.parametrize("spoil", [
@@ -276,13 +299,15 @@ def test_bad_item_frames_are_refused(ratings, items, spoil, message):
     lambda f: f.assign(genres=[("Same",)] * len(f)),
     lambda f: f.assign(genres=[()] * len(f), year=pd.array([None] * len(f), dtype="Int16")),
     lambda f: f.assign(genres=[", ".join(g) for g in f.genres]),
+    lambda f: f.assign(genres=f.genres.map(list), year=pd.to_datetime(f.year.astype("Int64").astype("string"), format="%Y")),
+    lambda f: f.assign(genres=np.arange(len(f)) % 3),
     lambda f: f.head(50),
     lambda f: f.head(0),
-], ids=["no years", "absurd years", "constant", "nothing", "commas", "few known", "empty"])
-def test_poor_item_frames_give_sensible_predictions(ratings, items, spoil):
+], ids=["no years", "absurd years", "constant", "nothing", "commas", "lists and dates", "numbers for genres", "few known", "empty"])
+def test_poor_item_frames_give_sensible_predictions(solver, ratings, items, spoil):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", mfrec.MfrecWarning)
-        frame = mfrec.ALSMF(n_factors=4, n_sweeps=3).fit(ratings, items=spoil(items)).predict_frame(ratings)
+        frame = clone(solver).fit(ratings, items=spoil(items)).predict_frame(ratings)
     assert np.isfinite(frame.prediction).all() and set(frame.level) == {"full"}
 
 
@@ -361,3 +386,23 @@ def test_preferences_and_plots_refuse_items_of_other_ratings(ratings, items):
         mfrec.plot_decades(ratings, items[["movieId", "title"]])
     with pytest.raises(mfrec.DataError, match="missing or not finite"):
         mfrec.genre_preferences(ratings.assign(rating=np.nan), items)
+
+
+def test_marks_between_genres_are_those_of_the_fit(ratings, items):
+    "A slash divided nothing then, so it does not in the one new film that has it."
+    model = mfrec.BiasModel().fit(ratings, items=items.assign(genres=[";".join(g) for g in items.genres]))
+    genres = sorted({genre for cell in items.genres for genre in cell})[:2]
+    films = pd.DataFrame({"movieId": [-1, -2], "year": 1995, "genres": [";".join(genres), "/".join(genres)]})
+    with pytest.warns(mfrec.MfrecWarning, match="1 values are not in the vocabulary"):
+        x = mfrec.item_features(films, schema=model.model_.content.item_schema).frame()
+    assert x.loc[-1, genres].tolist() == [1, 1] and x.loc[-2, genres].tolist() == [0, 0] and x.loc[-2, "genres other"] == 1
+
+
+def test_preferences_are_never_certain():
+    "Of people who do not differ the shrunken preference is small, with a standard deviation above zero."
+    rng = np.random.default_rng(0)
+    u, i = np.divmod(rng.choice(20_000, 6_000, replace=False), 100)
+    ratings = pd.DataFrame({"userId": u, "movieId": i, "rating": 3 + rng.normal(size=6_000)})
+    items = pd.DataFrame({"movieId": range(100), "genres": ["Drama", "War"] * 50})
+    likes = mfrec.genre_preferences(ratings, items)
+    assert (likes["std"] > 0.01).all() and (likes.preference.abs() < 0.5 * likes.mean_deviation.abs() + 1e-9).all()

@@ -256,6 +256,11 @@ def test_new_ratings_with_features(seeing, rated, items, users):
     assert len(caught) == 1
 
 
+def test_a_model_alone_cannot_be_updated(fitted, ratings):
+    with pytest.raises(mfrec.SettingError, match="without the ratings it was fitted on"):
+        fitted.model_.partial_fit(ratings)
+
+
 def test_new_ratings_may_widen_the_scale(solver):
     frame = small([(u, i, 3 + (u + i) % 2) for u in range(8) for i in range(6)])
     model = clone(solver).fit(frame).partial_fit(small([(1, 1, 5), (99, 2, 1)]), refit_after=np.inf)
