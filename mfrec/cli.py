@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['app', 'SOLVERS', 'SPLITS', 'DataArg', 'UserCol', 'ItemCol', 'TimeCol', 'RatingCol', 'Solver', 'Factors', 'Seed',
-           'Items', 'ItemColumns', 'Users', 'Duplicates', 'evaluate', 'fit', 'predict', 'demo', 'download', 'main']
+           'Items', 'ItemColumns', 'Users', 'Duplicates', 'evaluate', 'fit', 'predict', 'preferences', 'demo',
+           'download', 'main']
 
 # %% ../nbs/16_cli.ipynb #66063ef4
 import json
@@ -217,6 +218,16 @@ def predict(model_dir: Annotated[Path, typer.Argument(metavar="DIR", help="Folde
     except OSError as error:
         raise DataError(f"--out {out}: cannot be written ({error}); name a file in a folder that exists") from error
     typer.echo(f"{len(result):,} predictions written to {out}")
+
+
+@app.command()
+def preferences(model_dir: Annotated[Path, typer.Argument(metavar="DIR", help="Folder written by `mfrec fit ... --items`.")],
+                user: Annotated[str, typer.Argument(help="Raw id of a user with ratings.")]):
+    "What a user makes of genres, decades and the like: stars above or below the average user, the strongest evidence first."
+    model = load(model_dir)
+    ids = model.user.ids.classes_
+    known = int(user) if ids.dtype.kind in "iu" and user.lstrip("-").isdecimal() else user
+    typer.echo(model.preferences(known).to_string(index=False, float_format="{:.2f}".format))
 
 # %% ../nbs/16_cli.ipynb #f233ca6a
 @app.command()

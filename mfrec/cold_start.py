@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['CONTENT_RIDGE', 'SLOPE_ROUNDS', 'SLOPE_USERS', 'FIRST_SLOPE_PRECISION', 'DAMPING', 'PRIOR_ROWS', 'NOISE_OF', 'OTHER',
            'NOISE_ROUNDS', 'as_tensor', 'weighted_slopes', 'some_users', 'user_slopes', 'centered_features',
-           'learn_content', 'preferences', 'vectors_of', 'learn_prior', 'implied_by', 'row_systems', 'solve_side',
-           'new_table', 'features_of', 'fold_content', 'to_model', 'BesideDraws', 'beside_draws', 'latent_ratings',
-           'prior_in_model', 'settle', 'spread_normals', 'solve_draws', 'follow', 'follow_taste', 'solve_new',
-           'fold_rows', 'learn_priors', 'fold_in', 'fold_in_items']
+           'learn_content', 'preferences', 'describe_preferences', 'vectors_of', 'learn_prior', 'implied_by',
+           'row_systems', 'solve_side', 'new_table', 'features_of', 'fold_content', 'to_model', 'BesideDraws',
+           'beside_draws', 'latent_ratings', 'prior_in_model', 'settle', 'spread_normals', 'solve_draws', 'follow',
+           'follow_taste', 'solve_new', 'fold_rows', 'learn_priors', 'fold_in', 'fold_in_items']
 
 # %% ../nbs/10_cold_start.ipynb #b68e483f
 import warnings
@@ -136,6 +136,12 @@ def preferences(model: FactorModel, user) -> pd.DataFrame:
     frame = pd.DataFrame({"feature": model.content.item_schema.names, "preference": model.content.user_slopes[at], "std": model.content.user_std[at]})
     frame = frame[model.content.item_slopes != 0]  # the others are the same for all items
     return frame.iloc[np.argsort(-(frame["preference"].abs() / frame["std"]).to_numpy(), kind="stable")].reset_index(drop=True)
+
+
+@fitted_method
+def describe_preferences(model: FactorModel, user, n: int = 4) -> str:
+    "The `n` preferences of a user with the strongest evidence as one line: +0.41 ± 0.12 Film-Noir, −0.30 ± 0.09 2010s. Errors as `preferences`."
+    return ", ".join(f"{row.preference:+.2f} ± {row.std:.2f} {row.feature}".replace("-", "−", row.preference < 0) for row in preferences(model, user).head(n).itertuples())
 
 # %% ../nbs/10_cold_start.ipynb #c46271ff
 PRIOR_ROWS = 20  # rows that a plain guess of the covariance counts as

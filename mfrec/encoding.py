@@ -26,6 +26,8 @@ def as_ids(ids: Iterable) -> np.ndarray:
     if array.ndim != 1:
         raise DataError(f"ids must be one column, not an array of shape {array.shape}")
     if array.dtype.kind in "iu":
+        if array.dtype == np.uint64 and len(array) and array.max() > np.iinfo(np.int64).max:
+            raise DataError(f"id {array.max()} at position {int(array.argmax())} is beyond {np.iinfo(np.int64).max}; make the ids text, with .astype(str)")
         return array
     missing = pd.isna(array)
     if missing.any():

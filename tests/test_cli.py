@@ -118,6 +118,16 @@ def test_further_columns_of_items(mfrec, files):
         assert code == 2 and said in err and err.count("\n") == 1
 
 
+def test_preferences_of_a_user(mfrec, files):
+    mfrec("fit", files / "ratings.csv", "--items", files / "movies.csv", "--solver", "bias", "--out", files / "model")
+    user = pd.read_csv(files / "ratings.csv").userId[0]
+    code, out, _ = mfrec("preferences", files / "model", user)
+    assert code == 0 and out.split()[:3] == ["feature", "preference", "std"] and "Drama" in out
+    for who in ("-7", "nobody"):
+        code, out, err = mfrec("preferences", files / "model", "--", who)
+        assert code == 2 and "has no ratings in this model" in err and err.count("\n") == 1
+
+
 def test_as_a_process():
     done = subprocess.run([sys.executable, "-m", "mfrec.cli"], capture_output=True, text=True)
     assert done.returncode == 0

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 import mfrec
+from mfrec import normal_equations
 from mfrec.bayes import draw_rows
 from mfrec.normal_equations import Known, Prior, cut_points, factorize, gather_table, group_rows, solve_rows, worker_pool
 
@@ -105,3 +106,19 @@ def test_cuts_cover_every_row_within_the_budget(lengths, budget, floor):
     assert cuts[0] == 0 and cuts[-1] == len(lengths) and all(a < b for a, b in zip(cuts, cuts[1:]))
     for a, b in zip(cuts, cuts[1:]):
         assert b - a == 1 or (b - a) * max(int(lengths[b - 1]), floor) <= budget
+
+
+def test_no_more_is_gathered_at_once_than_the_budget(monkeypatch):
+    "One row of 30,000 ratings among short ones is gathered in pieces, and the answer does not depend on it."
+    rng, gather, most, solved = np.random.default_rng(0), normal_equations.gather, {}, []
+    rows = torch.as_tensor(np.concatenate([np.zeros(30_000), rng.integers(1, 2_000, 20_000)]).astype(np.int64))
+    columns, values = torch.as_tensor(rng.integers(0, 500, len(rows))), torch.as_tensor(rng.normal(size=len(rows)).astype(np.float32))
+    known = Known(gather_table(torch.as_tensor(rng.normal(size=(500, 9)).astype(np.float32))), Prior(torch.eye(9)), 1.0)
+    for budget in (1_024, 1 << 16):
+        def watched(table, index):
+            most[budget] = max(most.get(budget, 0), index.numel())
+            return gather(table, index)
+        monkeypatch.setattr(normal_equations, "gather", watched)
+        solved.append(solve_rows(group_rows(rows, columns, values, 2_000, 500, 8, budget=budget), known).vectors)
+    assert most[1_024] <= 1_024 < 30_000 <= most[1 << 16] <= 1 << 16
+    assert torch.allclose(*solved, atol=1e-4)
