@@ -311,6 +311,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'mfrec.model.BiasModel._solve': ('model.html#biasmodel._solve', 'mfrec/model.py'),
                              'mfrec.model.Content': ('model.html#content', 'mfrec/model.py'),
                              'mfrec.model.Content.any': ('model.html#content.any', 'mfrec/model.py'),
+                             'mfrec.model.Content.n_bytes': ('model.html#content.n_bytes', 'mfrec/model.py'),
                              'mfrec.model.ContentModel': ('model.html#contentmodel', 'mfrec/model.py'),
                              'mfrec.model.ContentModel.helps': ('model.html#contentmodel.helps', 'mfrec/model.py'),
                              'mfrec.model.ContentModel.predict': ('model.html#contentmodel.predict', 'mfrec/model.py'),

@@ -70,8 +70,8 @@ def is_crowded(data: Interactions) -> bool:
 
 
 def choose_factors(data: Interactions) -> int:
-    "22 factors where both sides average 100 ratings a row, else 14."
-    return 22 if is_crowded(data) else 14
+    "4 factors where users average fewer than 4 ratings, 22 where both sides average 100 a row, else 14."
+    return 4 if len(data) < 4 * np.count_nonzero(data.user_counts) else 22 if is_crowded(data) else 14
 
 
 def ridge_prior(n_factors: int, reg: float | None, like: Tensor) -> Prior:
@@ -246,7 +246,7 @@ def spread_in_stars(part: Part, shift: Tensor, scale: float) -> np.ndarray:
 class ALSMF(RatingEstimator):
     """Matrix factorization with biases by alternating least squares, with learned priors or a fixed ridge.
 
-    `n_factors`: None for 22 where users and items average 100 ratings, else 14; `reg`: None learns the priors and the noise, a number
+    `n_factors`: None for 22 where users and items average 100 ratings, 4 where users average fewer than 4, else 14; `reg`: None learns the priors and the noise, a number
     is a fixed ridge on factors for ratings scaled to unit variance (biases: 4), features then help with users, and with rows that have no ratings or come later, and predictions have no `std`; `n_sweeps`: passes over both sides, fewer if `fit`
     is given validation rows; `n_taste`: taste features that inform learned priors, 0 for none; `seed`; `n_jobs`: threads, -1 for all
     cores (results do not depend on it); `device`: 'auto', 'cpu' or 'cuda'.
@@ -277,7 +277,7 @@ class ALSMF(RatingEstimator):
         device, k, learn = pick_device(self.device), self.n_factors or choose_factors(data), self.reg is None
         n_taste = self.n_taste if learn else 0
         rows = data.n_users + data.n_items
-        check_memory(60 * len(data) + 4 * rows * (10 * (k + 1) + 3 * n_taste), f"ALSMF with {k} factors on {len(data):,} ratings")
+        check_memory(60 * len(data) + 4 * rows * (10 * (k + 1) + 3 * n_taste) + content.n_bytes(data.n_users), f"ALSMF with {k} factors on {len(data):,} ratings")
         mean, scale = standard_units(data.ratings)
         ratings = torch.as_tensor((data.ratings - np.float32(mean)) / np.float32(scale)).to(device)
         watched = None if validation is None else watched_tensors(validation, mean, scale, device)

@@ -26,7 +26,7 @@ import torch
 from scipy.special import ndtr
 from torch import Tensor
 
-from .als import Part, is_crowded, ridge_prior, run_sweeps, start_parts
+from .als import Part, choose_factors, is_crowded, ridge_prior, run_sweeps, start_parts
 from .content import Taste, taste_features
 from .data import SettingError, TrainingError, progress_bar
 from .encoding import Interactions
@@ -690,8 +690,8 @@ MOST_LEVELS = 20  # likelihood="auto": more distinct ratings than this are taken
 
 
 def choose_sizes(data: Interactions) -> tuple[int, int]:
-    "Factors and taste features: 30 and 256 where both sides average 100 ratings a row, else 14 and 128."
-    return (30, 256) if is_crowded(data) else (14, 128)
+    "Factors and taste features: 30 and 256 where both sides average 100 ratings a row, else those of `ALSMF` and 128."
+    return (30, 256) if is_crowded(data) else (choose_factors(data), 128)
 
 
 def rating_levels(ratings: np.ndarray, likelihood: str) -> np.ndarray:
@@ -723,7 +723,7 @@ def start_chain(data: Interactions, n_factors: int, levels: np.ndarray, taste: T
 class BayesianMF(RatingEstimator):
     """Bayesian matrix factorization by Gibbs sampling, with taste features as side information.
 
-    `n_factors`, `n_taste` (0: no taste features): None for 30 and 256 where users and items average 100 ratings, else 14 and 128;
+    `n_factors`, `n_taste` (0: no taste features): None for 30 and 256 where users and items average 100 ratings, else 14 and 128 (4 factors where users average fewer than 4 ratings);
     `n_samples`: sweeps averaged, after `burn_in` others; `likelihood`: 'gaussian', 'probit' (ratings are levels), or 'auto' for a probit
     on 3 to 20 distinct ratings; `seed`; `n_jobs`: threads, -1 for all cores (results do not depend on it); `device`: 'auto', 'cpu', 'cuda'.
     Features given to `fit` join the taste features; users' own slopes on them are learned beside the chain (10_cold_start), not in it. Predictions are posterior means, `predict_frame` adds their `std`. `history_` is of the chain, before
@@ -750,7 +750,7 @@ class BayesianMF(RatingEstimator):
         device, (k, n_taste), levels = pick_device(self.device), choose_sizes(data), rating_levels(data.ratings, self.likelihood)
         k, n_taste = self.n_factors or k, n_taste if self.n_taste is None else self.n_taste
         rows = data.n_users + data.n_items
-        check_memory(90 * len(data) + 4 * rows * ((k + 1) * (n_draws(k) + 40) + 4 * n_taste), f"BayesianMF with {k} factors on {len(data):,} ratings")
+        check_memory(90 * len(data) + 4 * rows * ((k + 1) * (n_draws(k) + 40) + 4 * n_taste) + content.n_bytes(data.n_users), f"BayesianMF with {k} factors on {len(data):,} ratings")
         mean, unit = standard_units(data.ratings)
         watch = None if validation is None else Watch(validation, mean, unit, levels, device)
         with worker_pool(self.n_jobs, device) as pool:  # one torch thread outside the pool: no sum depends on n_jobs

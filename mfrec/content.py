@@ -160,7 +160,7 @@ def judge_columns(frame: pd.DataFrame, columns: Sequence[str]) -> dict[str, list
     return kinds
 
 
-MAX_FEATURES = 512
+MAX_FEATURES = 256
 
 
 def _table(frame: pd.DataFrame, ids: pd.Series, schema: FeatureSchema, where: str, warn: bool) -> FeatureTable:
@@ -181,7 +181,7 @@ def item_features(items: pd.DataFrame, *, item_col: str | None = None, genres: b
 
     `categorical` columns hold one value a row, `several` many (a tuple, or text separated by | ; , or /), `numeric` ones a number. With
     `schema` (of an earlier table) the frame is encoded by that instead. Raises DataError for missing columns, missing or repeated ids,
-    and numbers that are none, SettingError for more than 512 features.
+    and numbers that are none, SettingError for more than 256 features.
     """
     col, given = find_columns(items, item_col=item_col, need=["item"], where="items").item, schema is not None
     if not given:

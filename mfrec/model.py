@@ -385,6 +385,11 @@ class Content(NamedTuple):
         "Whether either side has features."
         return self.user is not None or self.item is not None
 
+    def n_bytes(self, n_users: int) -> int:
+        "Memory, roughly, that learning from the features takes: some copies of both tables, and slopes for each user."
+        size, f = sum(0 if side is None else side.values.size for side in self), 0 if self.item is None else self.item.values.shape[1]
+        return 4 * (8 * size + 12 * n_users * f + 100 * f**2)
+
 
 def _feature_table(frame, make: Callable, **col) -> FeatureTable | None:
     "The argument as a FeatureTable; a column name that the frame does not have is left to `make` to find."

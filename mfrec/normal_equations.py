@@ -281,9 +281,11 @@ def solve_rows(groups: RowGroups, known: Known, covariance: bool = False, pool: 
         variances[bucket.rows], covariances[bucket.rows] = uncertainty.diagonal(dim1=1, dim2=2), uncertainty[:, d - 1, :d - 1]
         return row_objective(system, lower), uncertainty.sum(0)
 
-    done = list(map(solve_bucket, groups.buckets) if pool is None else pool.map(solve_bucket, groups.buckets))
-    total = sum(part[1] for part in done) if covariance else None
-    return Solved(vectors, sum(part[0] for part in done), variances, covariances, total)
+    objective, total = 0.0, known.table.new_zeros(d, d) if covariance else None
+    for part, uncertainty in map(solve_bucket, groups.buckets) if pool is None else pool.map(solve_bucket, groups.buckets):
+        objective += part
+        total = total.add_(uncertainty) if covariance else None  # one by one: with hundreds of features a matrix a bucket is gigabytes
+    return Solved(vectors, objective, variances, covariances, total)
 
 # %% ../nbs/07_normal_equations.ipynb #9d25a9b7
 @contextmanager

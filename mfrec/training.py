@@ -131,7 +131,7 @@ class AdamMF(RatingEstimator):
 
     def _solve(self, data: Interactions, validation: Interactions | None, content: Content) -> Solution:
         device = pick_device(self.device)
-        check_memory(60 * len(data) + 4 * 6 * (data.n_users + data.n_items) * (self.n_factors + 1), f"AdamMF with {self.n_factors} factors on {len(data):,} ratings")
+        check_memory(60 * len(data) + 4 * 6 * (data.n_users + data.n_items) * (self.n_factors + 1) + content.n_bytes(data.n_users), f"AdamMF with {self.n_factors} factors on {len(data):,} ratings")
         center, unit = standard_units(data.ratings)
         scaled = lambda rows: Interactions(rows.users, rows.items, (rows.ratings - center) / unit, rows.n_users, rows.n_items)
         if validation is None:

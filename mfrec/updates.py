@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from .als import is_crowded
+from .als import choose_factors
 from .bayes import SampledPosterior
 from .cold_start import NOISE_OF, OTHER, features_of, fold_rows, follow_taste, new_table
 from .content import FeatureTable
@@ -132,7 +132,7 @@ def partial_fit(self: RatingEstimator, ratings: pd.DataFrame, y=None, items: pd.
     user_ids, item_ids, new = encode_new(model, ratings, tables)
     data, added = merge_ratings(self.interactions_, new), model.about.get("n_added", 0) + len(new)
     merged = tuple(map(merge_tables, self.features_, tables))
-    chooses_more = getattr(self, "n_factors", 0) is None and is_crowded(data) and not is_crowded(self.interactions_)
+    chooses_more = getattr(self, "n_factors", 0) is None and choose_factors(data) > choose_factors(self.interactions_)
     if added > refit_after * model.about["n_ratings"] or (chooses_more and refit_after < np.inf):
         return self._learn(data, model.columns, user_ids, item_ids, merged)
     for side, ids, table, counts in (("user", user_ids, tables[0], new.user_counts), ("item", item_ids, tables[1], new.item_counts)):

@@ -66,7 +66,8 @@ def test_any_scale_gives_the_same_predictions(ratings, low, high):
 def test_rule_for_the_number_of_factors():
     thin = Interactions(np.zeros(50, np.int32), np.arange(50, dtype=np.int32), np.ones(50, np.float32), 1, 50)
     thick = Interactions(np.repeat(np.arange(120), 120).astype(np.int32), np.tile(np.arange(120), 120).astype(np.int32), np.ones(14400, np.float32), 120, 120)
-    assert choose_factors(thin) == 14 and choose_factors(thick) == 22 and 0 < EXPLAINED < 1
+    thinner = Interactions(np.repeat(np.arange(20), 3).astype(np.int32), np.arange(60, dtype=np.int32), np.ones(60, np.float32), 25, 60)
+    assert choose_factors(thin) == 14 and choose_factors(thick) == 22 and choose_factors(thinner) == 4 and 0 < EXPLAINED < 1
 
 
 def test_more_factors_than_rows_of_either_side():

@@ -1,6 +1,7 @@
 "Accuracy on real ratings with default settings: the targets, with the measured figures a small margin below them."
 import mfrec
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import real, real_path
 
@@ -71,3 +72,27 @@ def test_films_without_ratings_by_genre_and_decade(name, margin):
         squares.append({k: ((test[stars].to_numpy() - guess) ** 2).sum() for k, guess in guesses.items()})
     total = {k: sum(fold[k] for fold in squares) ** 0.5 for k in squares[0]}
     assert total["content"] < (1 - margin) * total["mean"] and total["content"] < 0.935 * total["bias"]
+
+
+@pytest.mark.parametrize("name", ["ml-100k", "movietweetings", "ml-1m"])
+@pytest.mark.parametrize("solver", [mfrec.ALSMF(), mfrec.BayesianMF()], ids=["als", "bayes"])
+def test_five_thousand_ratings_do_no_harm(solver, name):
+    "With one to five ratings a person there is little to find beyond the biases, and little may be lost."
+    ratings = real(name)
+    few = ratings.sample(5_000, random_state=0)
+    held = ratings.drop(few.index).sample(20_000, random_state=0)
+    assert -solver.fit(few).score(held) <= -1.009 * mfrec.BiasModel().fit(few).score(held)
+
+
+@pytest.mark.parametrize("solver", [mfrec.ALSMF(), mfrec.BayesianMF(n_samples=10, burn_in=6)], ids=["als", "bayes"])
+def test_three_hundred_thousand_items(solver):
+    "Most of them rated once or twice."
+    rng = np.random.default_rng(0)
+    n, items = 500_000, (300_000 * rng.random(500_000) ** 2).astype(int)
+    users = rng.integers(0, 10_000, n)
+    stars = 3.5 + rng.normal(0, 0.4, 10_000)[users] + rng.normal(0, 0.4, 300_000)[items] + rng.normal(0, 0.9, n)
+    frame = pd.DataFrame({"userId": users, "movieId": items, "rating": (2 * stars).round().clip(1, 10) / 2}).drop_duplicates(["userId", "movieId"])
+    train, test = mfrec.split_random(frame, 0.1, seed=0)
+    frame = solver.fit(train).predict_frame(test)
+    assert np.isfinite(frame.prediction).all() and (frame["std"] > 0).all()
+    assert mfrec.rmse(test.rating, frame.prediction) <= -1.005 * mfrec.BiasModel().fit(train).score(test)
