@@ -10,6 +10,7 @@ __all__ = ['app', 'SOLVERS', 'SPLITS', 'DataArg', 'UserCol', 'ItemCol', 'TimeCol
 # %% ../nbs/16_cli.ipynb #66063ef4
 import json
 import os
+import re
 import sys
 import time
 import warnings
@@ -185,8 +186,9 @@ def _predicted(model: FactorModel, pairs: pd.DataFrame, features: dict[str, pd.D
         old = later[user][(np.append(model.user.n_ratings, 0) > 0)[model.user.ids.lookup(later[user])]]
         if len(old):
             raise DataError(f"--ratings: user {old.iloc[0]} has ratings in the model ({old.nunique():,} such users); leave them out here, or fit again with all ratings")
-        theirs = pairs[user].isin(later[user])
-        predicted[theirs] = model.fold_in(later).predict_frame(pairs[theirs])
+        folded = model.fold_in(later)
+        theirs = folded.user.ids.lookup(pairs[user]) >= 0  # those of whose ratings none is usable keep what their features say
+        predicted[theirs] = folded.predict_frame(pairs[theirs])
     warn_of_less(predicted["level"])
     return predicted
 
@@ -226,7 +228,7 @@ def preferences(model_dir: Annotated[Path, typer.Argument(metavar="DIR", help="F
     "What a user makes of genres, decades and the like: stars above or below the average user, the strongest evidence first."
     model = load(model_dir)
     ids = model.user.ids.classes_
-    known = int(user) if ids.dtype.kind in "iu" and user.lstrip("-").isdecimal() else user
+    known = int(user) if ids.dtype.kind in "iu" and re.fullmatch("-?[0-9]+", user) else user
     typer.echo(model.preferences(known).to_string(index=False, float_format="{:.2f}".format))
 
 # %% ../nbs/16_cli.ipynb #f233ca6a

@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 from scipy import sparse
 
-from .data import DataError, MfrecWarning, SettingError, check_ratings, find_columns, genres_of, mark_between
+from .data import DataError, MfrecWarning, SettingError, check_ratings, find_columns, genres_of, mark_between, text_of
 from .encoding import IdEncoder, Interactions
 
 # %% ../nbs/04_content.ipynb #77054c8f
@@ -28,11 +28,13 @@ class FeatureSchema:
     """How the columns of a frame become features.
 
     `categories`: the known values of each categorical column; `several`: those columns whose cells hold several values, and the mark
-    between the values in text; `numeric`: mean and standard deviation of each measured column.
+    between the values in text; `numeric`: mean and standard deviation of each measured column; `rare`: values of each categorical column
+    that were too few for a feature of their own and count as 'other'.
     """
     categories: dict[str, tuple[str, ...]]
     several: dict[str, str] = field(default_factory=dict)
     numeric: dict[str, tuple[float, float]] = field(default_factory=dict)
+    rare: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -46,12 +48,12 @@ class FeatureSchema:
         blocks, strange = [], {}
         for col, values in self.categories.items():
             cells = _cells(frame, col, self.several.get(col), where)
-            place = {value: n for n, value in enumerate(values)}
+            place, known = {value: n for n, value in enumerate(values)}, {*values, *self.rare.get(col, ()), OTHER, UNKNOWN}
             block = np.zeros((len(frame), len(values) + 1), np.float32)
             for row, cell in enumerate(cells):
                 for value in cell:
                     block[row, place.get(value, len(values))] = 1
-                    if value not in place:
+                    if value not in known:
                         strange[f"{col} {value}"] = strange.get(f"{col} {value}", 0) + 1
             blocks.append(block)
         for col, (mean, deviation) in self.numeric.items():
@@ -74,19 +76,20 @@ def decade_of(year: float | None) -> str:
 
 def _cells(frame: pd.DataFrame, col: str, mark: str | None, where: str) -> list[tuple[str, ...]]:
     "The values of each row of a categorical column, in text divided by `mark`; None: one value a row. Raises DataError for lists where one value is due."
-    if col == "decade":
+    if col == "decade" and col not in frame:
         return [(decade_of(year),) for year in _years(frame["year"], where)]
     if mark is not None:
         return [genres_of(cell, mark) for cell in frame[col]]
     lists = frame[col].map(pd.api.types.is_list_like).to_numpy(dtype=bool)
     if lists.any():
         raise DataError(f"{where}: column {col} holds {frame[col].iloc[int(lists.argmax())]!r} in row {int(lists.argmax())}, more than one value; name it in several=")
-    return [(UNKNOWN if pd.isna(value) else str(value),) for value in frame[col]]
+    return [(UNKNOWN if pd.isna(value) else text_of(value),) for value in frame[col]]
 
 
 def _years(years: pd.Series, where: str) -> pd.Series:
     "Years as numbers; those of a column of dates are taken from these."
-    return years.dt.year if pd.api.types.is_datetime64_any_dtype(years) else _numbers_of(years.to_frame("year"), "year", where)
+    dated = pd.api.types.is_datetime64_any_dtype(years) or isinstance(years.dtype, pd.PeriodDtype)
+    return years.dt.year if dated else _numbers_of(years.to_frame("year"), "year", where)
 
 
 def _numbers_of(frame: pd.DataFrame, col: str, where: str) -> np.ndarray:
@@ -101,9 +104,12 @@ def _numbers_of(frame: pd.DataFrame, col: str, where: str) -> np.ndarray:
 
 
 def _need_columns(frame: pd.DataFrame, columns: Sequence[str], where: str) -> None:
-    missing = [col for col in ("year" if col == "decade" else col for col in columns) if col not in frame]
-    if missing:
-        raise DataError(f"{where}: no column {missing[0]!r}; there are {', '.join(map(str, frame.columns))}")
+    sources = ["year" if col == "decade" and col not in frame else col for col in columns]
+    for col in sources:
+        if col not in frame:
+            raise DataError(f"{where}: no column {col!r}; there are {', '.join(map(str, frame.columns))}")
+        if isinstance(frame[col], pd.DataFrame):
+            raise DataError(f"{where}: column {col!r} stands there more than once; keep one of them")
 
 # %% ../nbs/04_content.ipynb #56c144d6
 @dataclass(frozen=True)
@@ -131,15 +137,19 @@ class FeatureTable:
 def learn_schema(frame: pd.DataFrame, categorical: Sequence[str], several: Sequence[str], numeric: Sequence[str], min_rows: int, where: str) -> FeatureSchema:
     "Vocabulary and scales of the named columns; values found in fewer than `min_rows` rows count as 'other' from the start."
     _need_columns(frame, (*categorical, *several, *numeric), where)
-    marks, categories, scales = {col: mark_between(frame[col]) for col in several}, {}, {}
+    if not (isinstance(min_rows, (int, np.integer)) and min_rows >= 1):
+        raise SettingError(f"min_rows={min_rows!r}; it must be a whole number, 1 or more")
+    marks, categories, scales, rare = {col: mark_between(frame[col]) for col in several}, {}, {}, {}
     for col in (*several, *categorical):
         counts = pd.Series([value for cell in _cells(frame, col, marks.get(col), where) for value in cell], dtype=object).value_counts()
-        categories[col] = tuple(sorted(counts.index[counts >= min_rows]))
+        counts = counts.drop(OTHER, errors="ignore")  # it has its feature anyway
+        categories[col], rare[col] = (tuple(sorted(counts.index[chosen])) for chosen in (counts >= min_rows, counts < min_rows))
     for col in numeric:
         number = _numbers_of(frame, col, where)
         known = number[~np.isnan(number)]
-        scales[col] = (float(known.mean()), float(known.std()) or 1.0) if len(known) else (0.0, 1.0)
-    return FeatureSchema(categories, marks, scales)
+        mean, deviation = (float(known.mean()), float(known.std())) if len(known) else (0.0, 0.0)
+        scales[col] = mean, deviation if deviation > 1e-9 * abs(mean) else 1.0  # a constant column varies by rounding only
+    return FeatureSchema(categories, marks, scales, rare)
 
 
 def judge_columns(frame: pd.DataFrame, columns: Sequence[str]) -> dict[str, list[str]]:
@@ -185,6 +195,7 @@ def item_features(items: pd.DataFrame, *, item_col: str | None = None, genres: b
     """
     col, given = find_columns(items, item_col=item_col, need=["item"], where="items").item, schema is not None
     if not given:
+        _need_columns(items, [name for name in ("genres", "year") if name in items], "items")
         has_genres = genres and "genres" in items and any(genres_of(cell) for cell in items["genres"])
         has_years = decades and "year" in items and items["year"].notna().any()
         schema = learn_schema(items, [*(["decade"] if has_years else []), *categorical], [*(["genres"] if has_genres else []), *several],
@@ -194,15 +205,14 @@ def item_features(items: pd.DataFrame, *, item_col: str | None = None, genres: b
 
 def user_features(users: pd.DataFrame, *, user_col: str | None = None, categorical: Sequence[str] | None = None, several: Sequence[str] = (),
                   numeric: Sequence[str] | None = None, min_rows: int = 2, schema: FeatureSchema | None = None) -> FeatureTable:
-    """Features of a users frame. Columns not named are judged by what they hold (`judge_columns`); of those that are neither numbers nor
+    """Features of a users frame: the columns named, and all others by what they hold (`judge_columns`); of those that are neither numbers nor
     several values, what has more than 50 different ones (names, postal codes) is left out. Otherwise as `item_features`."""
     col, given = find_columns(users, user_col=user_col, need=["user"], where="users").user, schema is not None
     if not given:
         named = {*several, *(categorical or ()), *(numeric or ())}
         judged = judge_columns(users, [c for c in users.columns if c != col and c not in named])
-        few = [c for c in judged["categorical"] if 1 < users[c].nunique() <= 50]
-        schema = learn_schema(users, few if categorical is None else categorical, [*several, *judged["several"]],
-                              judged["numeric"] if numeric is None else numeric, min_rows, "users")
+        few = [c for c in judged["categorical"] if 1 < users[c].astype(str).nunique() <= 50]
+        schema = learn_schema(users, [*few, *(categorical or ())], [*several, *judged["several"]], [*judged["numeric"], *(numeric or ())], min_rows, "users")
     return _table(users, users[col], schema, "users", warn=given)
 
 # %% ../nbs/04_content.ipynb #9fde42da
@@ -260,6 +270,8 @@ def genre_preferences(ratings: pd.DataFrame, items: pd.DataFrame | FeatureTable,
     """
     cols = find_columns(ratings, user_col, item_col, rating_col)
     check_ratings(ratings, cols)
+    if not isinstance(items, (pd.DataFrame, FeatureTable)):
+        raise DataError(f"items must be a pandas DataFrame or the table of item_features, not a {type(items).__name__}")
     table = items if isinstance(items, FeatureTable) else item_features(items, item_col=cols.item if cols.item in items else None)
     users, movies = IdEncoder().fit(ratings[cols.user]), IdEncoder().fit(ratings[cols.item])
     data = Interactions.from_frame(ratings, cols, users, movies)
@@ -281,8 +293,9 @@ def genre_preferences(ratings: pd.DataFrame, items: pd.DataFrame | FeatureTable,
 def _shrunk(users: np.ndarray, name: str, n: np.ndarray, mean: np.ndarray, total: float) -> pd.DataFrame:
     "Preferences for one feature, of ratings with variance `total`: means kept to the share that is not luck."
     luck = len(n) / n.sum()                                                # share of a rating's own variance in that of the means
-    chance = total * np.sqrt(2 * len(n)) / n.sum()                         # what the next line's difference is off by if nobody differs
-    differing = max((n * mean ** 2).sum() / n.sum() - total * luck, chance) / max(1 - luck, 1e-9)
+    found, error = np.array([(n * mean ** 2).sum() / n.sum() - total * luck, total * np.sqrt(2 * len(n)) / n.sum()]) / max(1 - luck, 1e-9)
+    usual = total / 10                                                     # a guess, which counts as an estimate with this as its error
+    differing = max((found * usual ** 2 + usual * error ** 2) / max(usual ** 2 + error ** 2, 1e-30), min(error, usual))
     noise = max(total - differing, 0.0)
     share = differing / (differing + noise / n) if differing else np.zeros(len(n))
     return pd.DataFrame({"user": users, "feature": name, "preference": share * mean, "std": np.sqrt(differing * (1 - share)), "n_ratings": n, "mean_deviation": mean})
@@ -304,7 +317,10 @@ def plot_decades(ratings: pd.DataFrame, items: pd.DataFrame, item_col: str | Non
     cols = find_columns(ratings, item_col=item_col, rating_col=rating_col, need=["item", "rating"])
     id_col = find_columns(items, item_col=cols.item if cols.item in items else None, need=["item"], where="items").item
     _need_columns(items, ("year", "genres"), "items")
-    joined = ratings[[cols.item, cols.rating]].merge(items.set_index(id_col)[["year", "genres"]], left_on=cols.item, right_index=True)
+    if items[id_col].duplicated().any():
+        raise DataError(f"items: id {items[id_col][items[id_col].duplicated()].iloc[0]} stands in more than one row; keep one of them")
+    known = items.set_index(id_col)[["year", "genres"]].assign(year=lambda f: _years(f["year"], "items"))
+    joined = ratings[[cols.item, cols.rating]].merge(known, left_on=cols.item, right_index=True)
     if joined.empty:
         raise DataError("items: none of the rated items is among these; are they the items of these ratings, with ids of the same kind?")
     joined["decade"] = joined["year"].map(decade_of)

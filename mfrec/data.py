@@ -6,8 +6,9 @@
 __all__ = ['KNOWN_COLUMNS', 'DEFAULT_SET', 'RATINGS_FILES', 'ITEMS_FILES', 'USERS_FILES', 'LARGEST', 'NO_GENRES', 'MfrecError',
            'DataError', 'SettingError', 'UnknownIdError', 'DownloadError', 'TrainingError', 'MfrecWarning', 'Columns',
            'find_columns', 'progress_bar', 'data_places', 'locate', 'Member', 'find_member', 'CsvLayout',
-           'check_ratings', 'merge_duplicates', 'read_ratings', 'year_of', 'split_genres', 'genres_of', 'mark_between',
-           'read_items', 'make_items', 'read_users', 'titles_of', 'describe_ratings', 'rating_counts', 'plot_ratings']
+           'check_ratings', 'merge_duplicates', 'read_ratings', 'year_of', 'split_genres', 'text_of', 'genres_of',
+           'mark_between', 'read_items', 'make_items', 'read_users', 'titles_of', 'describe_ratings', 'rating_counts',
+           'plot_ratings']
 
 # %% ../nbs/00_data.ipynb #526c4c97
 import codecs
@@ -596,11 +597,17 @@ def split_genres(text: str, sep: str = "|") -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for part in parts if part not in NO_GENRES))
 
 
+def text_of(value) -> str:
+    "A value as text; 2.0 is '2', since one gap makes floats of a column of integers."
+    return str(int(value)) if isinstance(value, (float, np.floating)) and value.is_integer() else str(value)
+
+
 def genres_of(cell, sep: str = "|") -> tuple[str, ...]:
     "The values of a cell: those of a list or tuple, or of text divided by `sep`; any other value is one, a missing one none."
-    if pd.api.types.is_list_like(cell):
-        return tuple(dict.fromkeys(map(str, cell)))
-    return split_genres(cell, sep) if isinstance(cell, str) else () if pd.isna(cell) else (str(cell),)
+    if isinstance(cell, str):
+        return split_genres(cell, sep)
+    values = (text_of(value) for value in (cell if pd.api.types.is_list_like(cell) else [cell]) if pd.api.types.is_list_like(value) or not pd.isna(value))
+    return tuple(dict.fromkeys(value for value in values if value not in NO_GENRES))
 
 
 def mark_between(cells: pd.Series) -> str:
@@ -670,7 +677,17 @@ def read_items(source: str | os.PathLike | None = None, *, item_col: str | None 
             raise DataError(f"{member}: not a readable table of items ({error})") from error
     if not len(raw):
         raise DataError(f"{member}: no rows")
+    raw = raw if string_ids else _whole_ids(raw, item_col, "item", str(member))
     return make_items(raw, item_col, title_col, genres_col, year_col, genres_sep, where=str(member))
+
+
+def _whole_ids(raw: pd.DataFrame, col: str | None, role: str, where: str) -> pd.DataFrame:
+    "The frame of a file with ids as integers where all of them are such, also where the file has them as text."
+    if raw.shape[1] == 1 and col is None:
+        return raw  # perhaps divided by another mark, see make_items
+    col = getattr(find_columns(raw, **{f"{role}_col": col}, need=[role], where=where), role)
+    text = isinstance(raw[col], pd.Series) and not pd.api.types.is_numeric_dtype(raw[col]) and raw[col].notna().all()
+    return raw.assign(**{col: _narrow(pd.to_numeric(raw[col]).to_numpy())}) if text and raw[col].astype("str").str.fullmatch(r"[+-]?[0-9]{1,18}").all() else raw
 
 
 def make_items(raw: pd.DataFrame, item_col: str | None = None, title_col: str = "title", genres_col: str = "genres", year_col: str = "year",
@@ -708,8 +725,7 @@ def read_users(source: str | os.PathLike | None = None, *, user_col: str | None 
             raise DataError(f"{member}: not a readable table of users ({error})") from error
     if not len(raw):
         raise DataError(f"{member}: no rows")
-    find_columns(raw, user_col=user_col, need=["user"], where=str(member))
-    return raw
+    return _whole_ids(raw, user_col, "user", str(member))
 
 # %% ../nbs/00_data.ipynb #45939a38
 def titles_of(ids: Iterable, items: pd.DataFrame, item_col: str | None = None) -> np.ndarray:

@@ -40,7 +40,10 @@ def as_ids(ids: Iterable) -> np.ndarray:
         return array.astype(object)
     kinds = pd.api.types.infer_dtype(array, skipna=False) if len(array) else "string"
     if kinds == "integer":
-        return array.astype(np.int64)
+        try:
+            return array.astype(np.int64)
+        except OverflowError as error:
+            raise DataError(f"id {max(array, key=abs)} is beyond {np.iinfo(np.int64).max}; make the ids text, with .astype(str)") from error
     if kinds not in ("string", "categorical"):
         raise DataError(f"ids of kind {kinds}; make them all integers or all text, e.g. .astype(str)")
     return np.asarray(array, dtype=object)

@@ -329,7 +329,7 @@ def sample_predictions(model: FactorModel, test: pd.DataFrame, items: pd.DataFra
     "The first `n` test rows as user, title (the raw id without `items`), predicted, actual."
     rows = test.head(n)
     cols = find_columns(rows, model.columns.user, model.columns.item, model.columns.rating, where="test ratings")
-    title = rows[cols.item] if items is None else titles_of(rows[cols.item], items)
+    title = rows[cols.item] if items is None else titles_of(rows[cols.item], items, cols.item if cols.item in items else None)
     return pd.DataFrame({"user": rows[cols.user], "title": title, "predicted": predict_frame(model, rows, std=False)["prediction"],
                          "actual": rows[cols.rating]}).reset_index(drop=True)
 

@@ -110,7 +110,7 @@ def _content(facts: dict | None, arrays: dict[str, np.ndarray]) -> ContentModel 
     if facts is None:
         return None
     tuples = lambda values: {name: tuple(value) for name, value in values.items()}
-    schemas = {name: facts[name] and FeatureSchema(tuples(facts[name]["categories"]), facts[name]["several"], tuples(facts[name]["numeric"]))
+    schemas = {name: facts[name] and FeatureSchema(tuples(facts[name]["categories"]), facts[name]["several"], tuples(facts[name]["numeric"]), tuples(facts[name]["rare"]))
                for name in _SCHEMAS}
     prior = _prior("content.slope_prior", arrays)
     return ContentModel(mean=facts["mean"], **{name: arrays[f"content.{name}"] for name in _content_arrays()}, slope_prior=prior, **schemas)

@@ -7,6 +7,7 @@ __all__ = ['REFIT_AFTER', 'merge_ratings', 'add_rows', 'add_unrated', 'ratings_o
            'merge_tables', 'solve_touched']
 
 # %% ../nbs/12_updates.ipynb #151a2958
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -16,9 +17,9 @@ from .als import choose_factors
 from .bayes import SampledPosterior
 from .cold_start import NOISE_OF, OTHER, features_of, fold_rows, follow_taste, new_table
 from .content import FeatureTable
-from .data import SettingError, check_ratings, find_columns
+from .data import MfrecWarning, SettingError, check_ratings, find_columns
 from .encoding import IdEncoder, Interactions
-from .model import FactorModel, Posterior, RatingEstimator, Side, fitted_method
+from .model import FactorModel, Posterior, RatingEstimator, Side, _has_ratings, fitted_method
 
 # %% ../nbs/12_updates.ipynb #18dd202d
 def merge_ratings(old: Interactions, new: Interactions) -> Interactions:
@@ -70,6 +71,8 @@ def add_unrated(model: FactorModel, items: pd.DataFrame | FeatureTable | None = 
     """
     for side, features in (("user", users), ("item", items)):
         if (table := new_table(model, features, side)) is not None:
+            new = ~_has_ratings(getattr(model, side), getattr(model, side).ids.lookup(table.ids.classes_))
+            table = replace(table, ids=IdEncoder.from_classes(table.ids.classes_[new]), values=table.values[new])
             ids = getattr(model, side).ids.extend(table.ids.classes_)
             model = add_rows(model, side, ids, table, np.zeros(len(ids), bool))
     return model
@@ -126,11 +129,13 @@ def partial_fit(self: RatingEstimator, ratings: pd.DataFrame, y=None, items: pd.
     """
     if not hasattr(self, "model_"):
         return self.fit(ratings, items=items, users=users)
-    if not refit_after >= 0:
-        raise SettingError(f"refit_after={refit_after}; it must be 0 (always) or more, np.inf for never")
+    if not (isinstance(refit_after, (int, float, np.number)) and refit_after >= 0):
+        raise SettingError(f"refit_after={refit_after!r}; it must be 0 (always) or more, np.inf for never")
     model, tables = self.model_, (new_table(self.model_, users, "user"), new_table(self.model_, items, "item"))
     user_ids, item_ids, new = encode_new(model, ratings, tables)
     data, added = merge_ratings(self.interactions_, new), model.about.get("n_added", 0) + len(new)
+    if len(outside := new.ratings[(new.ratings < model.scale[0]) | (new.ratings > model.scale[1])]):
+        warnings.warn(f"new ratings: {len(outside):,} lie outside {model.scale[0]:g} to {model.scale[1]:g}, {outside[0]:g} say, and widen the scale of predictions", MfrecWarning, stacklevel=2)
     merged = tuple(map(merge_tables, self.features_, tables))
     chooses_more = getattr(self, "n_factors", 0) is None and choose_factors(data) > choose_factors(self.interactions_)
     if added > refit_after * model.about["n_ratings"] or (chooses_more and refit_after < np.inf):

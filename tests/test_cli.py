@@ -118,12 +118,35 @@ def test_further_columns_of_items(mfrec, files):
         assert code == 2 and said in err and err.count("\n") == 1
 
 
+def test_time_split_with_features_of_both_sides(mfrec, files):
+    ratings = pd.read_csv(files / "ratings.csv")
+    ids = ratings.userId.unique()
+    pd.DataFrame({"userId": ids, "group": np.where(ids % 2, "odd", "even")}).to_csv(files / "people.csv", index=False)
+    code, out, err = mfrec("evaluate", files / "ratings.csv", "--solver", "bias", "--split", "time", "--items", files / "movies.csv", "--users", files / "people.csv", "--json")
+    facts = json.loads(out)
+    assert code == 0 and facts["share_content"] > 0.2 and facts["share_bias"] < 0.01, err
+
+
+def test_items_with_another_name_for_the_id(mfrec, files):
+    pd.read_csv(files / "ratings.csv").rename(columns={"movieId": "film"}).to_csv(files / "rf.csv", index=False)
+    pd.read_csv(files / "movies.csv").rename(columns={"movieId": "film"}).to_csv(files / "mf.csv", index=False)
+    code, out, err = mfrec("evaluate", files / "rf.csv", "--solver", "bias", "--item-col", "film", "--items", files / "mf.csv")
+    assert code == 0 and "Ten test predictions" in out, err
+
+
+def test_ids_that_a_parquet_file_has_as_text(mfrec, files):
+    for name in ("ratings", "movies"):
+        pd.read_csv(files / f"{name}.csv").astype({"movieId": str}).to_parquet(files / f"{name}.parquet")
+    code, out, err = mfrec("fit", files / "ratings.parquet", "--items", files / "movies.parquet", "--solver", "bias", "--out", files / "model")
+    assert code == 0 and err == "", err
+
+
 def test_preferences_of_a_user(mfrec, files):
     mfrec("fit", files / "ratings.csv", "--items", files / "movies.csv", "--solver", "bias", "--out", files / "model")
     user = pd.read_csv(files / "ratings.csv").userId[0]
     code, out, _ = mfrec("preferences", files / "model", user)
     assert code == 0 and out.split()[:3] == ["feature", "preference", "std"] and "Drama" in out
-    for who in ("-7", "nobody"):
+    for who in ("-7", "nobody", "--5"):
         code, out, err = mfrec("preferences", files / "model", "--", who)
         assert code == 2 and "has no ratings in this model" in err and err.count("\n") == 1
 

@@ -406,3 +406,79 @@ def test_preferences_are_never_certain():
     items = pd.DataFrame({"movieId": range(100), "genres": ["Drama", "War"] * 50})
     likes = mfrec.genre_preferences(ratings, items)
     assert (likes["std"] > 0.01).all() and (likes.preference.abs() < 0.5 * likes.mean_deviation.abs() + 1e-9).all()
+    rare = mfrec.genre_preferences(ratings, mfrec.item_features(items.assign(genres=[("Rare",), *[("Common",)] * 99]), min_rows=1)).query("feature == 'Rare'")
+    assert (rare.n_ratings == 1).all() and (rare["std"] > 0.05).all() and (rare.preference.abs() < 0.3 * rare.mean_deviation.abs() + 1e-9).all()
+
+
+def test_users_of_the_real_sets_become_features():
+    "Occupation is a code or a word, each of its values a feature; age is measured where it is not in bands."
+    for name, n_jobs, age in (("ml-100k", 21, True), ("ml-1m", 21, False)):
+        users = mfrec.read_users(real_path(name))
+        schema = mfrec.user_features(users).schema
+        assert ("age" in schema.numeric) == age and {"gender", "occupation"} <= set(schema.categories)
+        jobs = [column for column in schema.names if column.startswith("occupation")]
+        assert len(jobs) == len(set(jobs)) and len(jobs) >= n_jobs and len(set(schema.names)) == len(schema.names)
+
+
+def test_rare_values_are_other_without_a_word_and_new_ones_with_one(items):
+    table = mfrec.item_features(items.assign(genres=[("Noh",) if i == 3 else g for i, g in enumerate(items.genres)]))
+    later = pd.DataFrame({"movieId": [-1, -2], "year": 1995, "genres": ["Noh", "other"]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert (mfrec.item_features(later, schema=table.schema).frame()["genres other"] == 1).all()
+    with pytest.warns(mfrec.MfrecWarning, match="1 values are not in the vocabulary .'genres Opera'"):
+        mfrec.item_features(later.assign(genres=["Noh", "Opera"]), schema=table.schema)
+
+
+def test_a_gap_does_not_change_what_codes_mean(ratings):
+    users = pd.DataFrame({"userId": ratings.userId.unique()}).assign(job=lambda f: f.userId % 3)
+    schema = mfrec.user_features(users).schema
+    whole, gap = (mfrec.user_features(pd.DataFrame({"userId": [-1, -2], "job": job}), schema=schema).frame() for job in ([1, 2], [1, None]))
+    assert whole.loc[-1].equals(gap.loc[-1])
+
+
+@pytest.mark.parametrize("features, message", [
+    (lambda f: pd.concat([f, f[["genres"]]], axis=1), "'genres' stands there more than once"),
+    (lambda f: pd.concat([f, f[["year"]]], axis=1), "'year' stands there more than once"),
+])
+def test_a_column_that_stands_twice_is_refused(ratings, items, features, message):
+    with pytest.raises(mfrec.DataError, match=message):
+        mfrec.BiasModel().fit(ratings, items=features(items))
+
+
+def test_lists_with_gaps_periods_and_constants(items):
+    odd = items.assign(genres=[("Drama", None, np.nan, "")] * len(items), year=pd.PeriodIndex(items.year.astype(str), freq="Y"), runtime=9.99)
+    table = mfrec.item_features(odd, numeric=["runtime"])
+    assert [name for name in table.names if not name.endswith("0s")] == ["Drama", "genres other", "decade other", "runtime"]
+    assert len(table.names) > 6 and np.abs(table.frame()["runtime"]).max() < 1e-6
+
+
+def test_a_users_column_named_decade(ratings):
+    users = pd.DataFrame({"userId": ratings.userId.unique()}).assign(decade=lambda f: np.where(f.userId % 2, "young", "old"))
+    assert {"decade young", "young"} & set(mfrec.user_features(users).names) and np.isfinite(mfrec.BiasModel().fit(ratings, users=users).score(ratings))
+
+
+def test_features_of_rated_rows_stay(seeing, items, rated):
+    "add_unrated is for those without ratings."
+    user = rated.userId.iloc[0]
+    strange = items.assign(genres=[("Horror",)] * len(items))
+    before, after = (model.fold_in(rated[rated.userId == user]).preferences(user) for model in (seeing, seeing.add_unrated(items=strange)))
+    assert before.equals(after)
+
+
+@pytest.mark.parametrize("spoil, message", [(lambda f: f[:0], "no rows"), (lambda f: f.assign(rating=99.0), "99.0"), (lambda f: f.assign(userId=-5), "has a user that the model knows")])
+def test_ratings_of_items_that_cannot_be_folded_in_are_refused(fitted, ratings, spoil, message):
+    with pytest.raises(mfrec.DataError, match=message):
+        fitted.fold_in_items(spoil(ratings.head(50)))
+
+
+def test_ids_no_integer_can_hold_are_refused(fitted, ratings):
+    with pytest.raises(mfrec.DataError, match="is beyond 9223372036854775807"):
+        fitted.fold_in(ratings.head(3).assign(userId=[1, 2, 10**30]))
+
+
+def test_decades_are_drawn_of_each_item_once(ratings, items):
+    with pytest.raises(mfrec.DataError, match="stands in more than one row"):
+        mfrec.plot_decades(ratings, pd.concat([items, items]))
+    with pytest.raises(mfrec.DataError, match="column year has 'soon' in row 0"):
+        mfrec.plot_decades(ratings, items.assign(year="soon"))
