@@ -141,7 +141,7 @@ def preferences(model: FactorModel, user) -> pd.DataFrame:
 @fitted_method
 def describe_preferences(model: FactorModel, user, n: int = 4) -> str:
     "The `n` preferences of a user with the strongest evidence as one line: +0.41 ± 0.12 Film-Noir, −0.30 ± 0.09 2010s. Errors as `preferences`."
-    return ", ".join(f"{row.preference:+.2f} ± {row.std:.2f} {row.feature}".replace("-", "−", row.preference < 0) for row in preferences(model, user).head(n).itertuples())
+    return ", ".join(f"{row.preference:+.2f} ± {row.std:.2f} {row.feature}".replace("-", "−", int(row.preference < 0)) for row in preferences(model, user).head(n).itertuples())
 
 # %% ../nbs/10_cold_start.ipynb #c46271ff
 PRIOR_ROWS = 20  # rows that a plain guess of the covariance counts as

@@ -170,24 +170,27 @@ def test_more_sweeps_do_no_harm_on_little_data():
     ratings = real("ml-latest-small")
     train, held = mfrec.split_random(ratings.sample(6_000, random_state=1), 0.2, seed=1)
     errors = []
-    for seed in range(3):
+    for seed in range(5):
         model = BayesianMF(n_samples=200, seed=seed).fit(train, validation=held)
         errors.append(model.history_.validation_rmse.loc[[46, 206]])
     early, late = np.mean(errors, axis=0)
     assert late <= early + 0.002
 
 
-# Five seeds gave 0.8704 to 0.8719 and 0.8013 to 0.8030: the margins are for other machines, where a chain takes another path.
-@pytest.mark.parametrize("name, at_most", [("ml-100k", 0.873), ("ml-latest-small", 0.805)])
+# Five seeds gave 0.8704 to 0.8719 on ml-100k and 0.8013 to 0.8030 on ml-latest-small: the margins are for other machines, where a chain takes
+# another path. The most accurate tuned peer has 0.8785 and 0.8064, 1.5369 on movietweetings and 0.8011 on goodbooks.
+@pytest.mark.parametrize("name, at_most", [("ml-100k", 0.873), ("movietweetings", 1.520), ("goodbooks-10k", 0.8005)])
 def test_accuracy_on_the_standard_mask(name, at_most):
     train, test = mask(name)
     model = BayesianMF().fit(train)
     assert -model.score(test) <= at_most
 
 
-def test_accuracy_and_calibration_on_ml_1m():
-    train, test = mask("ml-1m")
+# On ml-latest-small two seeds are off by 0.037 at most; a group there has 2,000 rows, so its share alone is known to 0.02.
+@pytest.mark.parametrize("name, at_most, off", [("ml-1m", 0.8175, 0.04), ("ml-latest-small", 0.805, 0.045)])
+def test_accuracy_and_calibration_on_the_standard_mask(name, at_most, off):
+    train, test = mask(name)
     model = BayesianMF().fit(train)
-    assert -model.score(test) <= 0.8175
+    assert -model.score(test) <= at_most
     table = coverage_table(model, test, train)
-    assert np.abs(table.loc["all"] - table.columns).to_numpy().max() < 0.02 and np.abs(table - table.columns).to_numpy().max() < 0.04
+    assert np.abs(table.loc["all"] - table.columns).to_numpy().max() < 0.02 and np.abs(table - table.columns).to_numpy().max() < off
