@@ -1,0 +1,62 @@
+"""What the studies of content compare with: data with plain names, a ridge regression on features, and cmfrec in a process of its own."""
+import json
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import mfrec
+import numpy as np
+import pandas as pd
+from mfrec.data import find_columns
+from sklearn.linear_model import Ridge
+
+PEERS = os.environ.get("MFREC_PEERS_PYTHON", "peers/bin/python")
+folder = Path(tempfile.mkdtemp())
+
+
+def read(name):
+    "Ratings as user, item, rating and perhaps timestamp; items as item, genres, year; users if there are any."
+    ratings, items = mfrec.read_ratings(name, on_duplicates="last"), mfrec.read_items(name)
+    cols = find_columns(ratings)
+    ratings = ratings.rename(columns={cols.user: "user", cols.item: "item", cols.rating: "rating", cols.time: "timestamp"})
+    items = items.rename(columns={items.columns[0]: "item"})[["item", "genres", "year"]]
+    if name not in ("ml-100k", "ml-1m"):
+        return ratings, items, None
+    users = mfrec.read_users(name)
+    return ratings, items, users.rename(columns={users.columns[0]: "user"})[["user", "age", "gender", "occupation"]]
+
+
+def plain_regression(data, features, biases, mean):
+    "The baseline from scikit-learn: weighted ridge, then user slopes with a fixed ridge; returns predictions for (users, items)."
+    counts = data.item_counts
+    general = Ridge(alpha=100.0).fit(features, biases, sample_weight=counts).predict(features)
+    left, order = data.ratings - mean - general[data.items], np.argsort(data.users, kind="stable")
+    ends = np.cumsum(data.user_counts)
+    slopes, bias = np.zeros((data.n_users, features.shape[1])), np.zeros(data.n_users)
+    for user in np.flatnonzero(data.user_counts):
+        rows = order[ends[user] - data.user_counts[user]:ends[user]]
+        x = np.column_stack([features[data.items[rows]], np.full(len(rows), 3.0)])   # the intercept is penalized less
+        found = np.linalg.solve(x.T @ x + 30.0 * np.eye(x.shape[1]), x.T @ left[rows])
+        slopes[user], bias[user] = found[:-1], 3.0 * found[-1]
+    return lambda users, items: mean + general[items] + bias[users] + (features[items] * slopes[users]).sum(1)
+
+
+def ask_cmfrec(task, name, train, test, **extra):
+    "Predictions of cmfrec from a process of its own, with the settings that the peers' study found."
+    for part, frame in {"train": train, "test": test, **extra}.items():
+        frame.to_parquet(folder / f"{part}.parquet", index=False)
+    params = json.loads(Path("peers_params.json").read_text())[f"{name}-mask"]["cmfrec"]["params"]
+    params |= {"use_cg": True} if name == "goodbooks-10k" else {}  # its exact solver takes minutes a fold there
+    job = {"task": task, "params": params, "threads": mfrec.model.n_threads(-1), "predictions": str(folder / "predictions.npy")}
+    job |= {part: str(folder / f"{part}.parquet") for part in ("train", "test", *extra)}
+    (folder / "job.json").write_text(json.dumps(job))
+    done = subprocess.run([PEERS, "content_worker.py", str(folder / "job.json")], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr[-2000:])
+    return np.load(folder / "predictions.npy")
+
+
+def as_frame(table):
+    "A feature table as a frame with a column per feature."
+    return pd.DataFrame(table.values, columns=table.schema.names).assign(item=table.ids.classes_)
