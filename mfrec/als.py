@@ -277,7 +277,7 @@ class ALSMF(RatingEstimator):
         device, k, learn = pick_device(self.device), self.n_factors or choose_factors(data), self.reg is None
         n_taste = self.n_taste if learn else 0
         rows = data.n_users + data.n_items
-        check_memory(60 * len(data) + 4 * rows * (10 * (k + 1) + 3 * n_taste) + content.n_bytes(data.n_users), f"ALSMF with {k} factors on {len(data):,} ratings")
+        check_memory(64e6 + 60 * len(data) + 4 * rows * (16 * (k + 1) + 6 * n_taste) + 100 * k**2 + content.n_bytes(data.n_users), f"ALSMF with {k} factors on {len(data):,} ratings")
         mean, scale = standard_units(data.ratings)
         ratings = torch.as_tensor((data.ratings - np.float32(mean)) / np.float32(scale)).to(device)
         watched = None if validation is None else watched_tensors(validation, mean, scale, device)

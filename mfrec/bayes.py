@@ -407,7 +407,9 @@ def fit_thresholds(codes: Tensor, center: Tensor, root: Tensor, thresholds: Tens
     beside = -sums(at_high * at_low)[1:-1]
     hessian += torch.diag(beside, 1) + torch.diag(beside, -1)
     step = torch.linalg.solve(hessian, gradient)
-    gaps = torch.diff(thresholds.double(), prepend=thresholds.new_tensor([-_FAR]))
+    gaps, far = thresholds.double(), thresholds.new_tensor([_FAR])
+    gaps = torch.diff(gaps, prepend=-far, append=far)
+    gaps = torch.minimum(gaps[:-1], gaps[1:])  # the sample may lack a level, and then its thresholds drift
     step *= min(1.0, 0.4 / max(float((step.abs() / gaps).max()), 1e-9))
     return (thresholds + step).to(thresholds.dtype)
 
@@ -653,9 +655,9 @@ def run_chain(sampler: Sampler, burn_in: int, n_samples: int, watch: Callable | 
         for number in bar:
             try:
                 draw = sampler.sweep()
-            except (TrainingError, np.linalg.LinAlgError) as error:
+            except (TrainingError, np.linalg.LinAlgError, torch.linalg.LinAlgError) as error:
                 raise TrainingError(f"sweep {number}: {error}") from error
-            if not bool(torch.isfinite(draw.user.sum() + draw.item.sum())):
+            if not all(bool(torch.isfinite(x.sum())) for x in (draw.user, draw.item, draw.thresholds) if x is not None):
                 raise TrainingError(f"sweep {number}: factors are not finite; look for ratings that are huge")
             if number > burn_in:
                 summary.add(draw, sampler)
@@ -750,7 +752,7 @@ class BayesianMF(RatingEstimator):
         device, (k, n_taste), levels = pick_device(self.device), choose_sizes(data), rating_levels(data.ratings, self.likelihood)
         k, n_taste = self.n_factors or k, n_taste if self.n_taste is None else self.n_taste
         rows = data.n_users + data.n_items
-        check_memory(90 * len(data) + 4 * rows * ((k + 1) * (n_draws(k) + 40) + 4 * n_taste) + content.n_bytes(data.n_users), f"BayesianMF with {k} factors on {len(data):,} ratings")
+        check_memory(64e6 + 120 * len(data) + 4 * rows * ((k + 1) * (2 * n_draws(k) + 60) + 8 * n_taste) + 100 * k**2 + content.n_bytes(data.n_users), f"BayesianMF with {k} factors on {len(data):,} ratings")
         mean, unit = standard_units(data.ratings)
         watch = None if validation is None else Watch(validation, mean, unit, levels, device)
         with worker_pool(self.n_jobs, device) as pool:  # one torch thread outside the pool: no sum depends on n_jobs

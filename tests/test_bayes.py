@@ -78,6 +78,29 @@ def test_thresholds_stay_in_order_when_levels_are_rare():
     assert np.allclose(shares, np.bincount(codes) / len(codes), atol=0.01)
 
 
+def test_thresholds_stay_in_order_when_a_sample_lacks_a_level():
+    "Each step sees other ratings, and hardly any sees the one at the top."
+    codes = torch.tensor([0] * 250 + [1] * 250 + [2] + [3])
+    generator, thresholds = torch.Generator().manual_seed(0), start_thresholds(Codes(codes, 4, users=None, items=None))
+    for _ in range(200):
+        some = codes[torch.randint(len(codes), (len(codes),), generator=generator)]
+        thresholds = fit_thresholds(some, torch.zeros(len(some)), torch.ones(len(some)), thresholds)
+        assert torch.isfinite(thresholds).all() and bool((thresholds.diff() > 0).all())
+
+
+def test_tiny_tables_of_any_kind_have_probabilities():
+    "A few ratings of a few people, some stars once: finite predictions, and probabilities that are some."
+    for seed in range(25):
+        rng = np.random.default_rng(seed)
+        pairs = rng.choice(64, rng.integers(3, 40), replace=False)
+        frame = pd.DataFrame({"userId": pairs // 8, "movieId": pairs % 8, "rating": rng.integers(1, 6, len(pairs)).astype(float)})
+        model = BayesianMF(n_samples=20).fit(frame)
+        assert np.isfinite(model.predict_frame(frame)[["prediction", "std"]].to_numpy()).all()
+        if len(model.model_.posterior.levels):
+            shares = model.predict_levels(frame).to_numpy()
+            assert shares.min() >= 0 and np.allclose(shares.sum(1), 1, atol=1e-4)
+
+
 @pytest.mark.parametrize("ratings, likelihood, n_levels", [
     (np.arange(1, 6), "auto", 5), (np.arange(1, 101), "auto", 0), (np.arange(1, 101), "probit", 100), ([0, 1], "auto", 0), ([3], "auto", 0),
     (np.arange(1, 6), "gaussian", 0)])

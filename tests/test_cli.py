@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from conftest import real_path
 
-from mfrec import sample_items, sample_ratings
+from mfrec import ALSMF, BayesianMF, read_ratings, sample_items, sample_ratings, split_random
 from mfrec.cli import main
 
 
@@ -139,6 +139,17 @@ def test_ids_that_a_parquet_file_has_as_text(mfrec, files):
         pd.read_csv(files / f"{name}.csv").astype({"movieId": str}).to_parquet(files / f"{name}.parquet")
     code, out, err = mfrec("fit", files / "ratings.parquet", "--items", files / "movies.parquet", "--solver", "bias", "--out", files / "model")
     assert code == 0 and err == "", err
+
+
+@pytest.mark.parametrize("solver", ["als", "bayes"])
+def test_the_command_is_as_accurate_as_the_library(mfrec, files, solver):
+    "From a parquet file, with default settings."
+    ratings = read_ratings(files / "ratings.csv")
+    ratings.to_parquet(files / "r.parquet")
+    code, out, err = mfrec("evaluate", files / "r.parquet", "--solver", solver, "--json")
+    train, test = split_random(ratings, 0.2, seed=42)
+    own = {"als": ALSMF, "bayes": BayesianMF}[solver](seed=42).fit(train)
+    assert code == 0 and json.loads(out)["rmse"] == pytest.approx(-own.score(test), abs=1e-6), err
 
 
 def test_preferences_of_a_user(mfrec, files):
