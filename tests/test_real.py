@@ -96,3 +96,27 @@ def test_three_hundred_thousand_items(solver):
     frame = solver.fit(train).predict_frame(test)
     assert np.isfinite(frame.prediction).all() and (frame["std"] > 0).all()
     assert mfrec.rmse(test.rating, frame.prediction) <= -1.005 * mfrec.BiasModel().fit(train).score(test)
+
+
+@pytest.mark.parametrize("solver", [mfrec.ALSMF(), mfrec.BayesianMF()], ids=["als", "bayes"])
+@pytest.mark.parametrize("low, high", [(-10, 10), (1, 100)])
+def test_other_scales_at_default_settings(solver, low, high):
+    "Stars of ML-100K laid on another scale: the same errors on it."
+    stretch = lambda stars: low + (stars - 1) / 4 * (high - low)
+    train, test = mfrec.split_mask(real("ml-100k"))
+    col = train.columns[2]
+    error = -solver.fit(train.assign(**{col: stretch(train[col])})).score(test.assign(**{col: stretch(test[col])}))
+    assert error * 4 / (high - low) <= {"als": 0.885, "bayes": 0.873}[solver.solver]
+
+
+@pytest.mark.parametrize("solver", [mfrec.ALSMF(), mfrec.BayesianMF()], ids=["als", "bayes"])
+def test_a_hundred_items(solver):
+    ratings = real("ml-1m")
+    few = ratings[ratings.movieId.isin(ratings.movieId.value_counts().index[:100])]
+    train, test = mfrec.split_random(few, 0.2, seed=0)
+    assert -solver.fit(train).score(test) <= -0.98 * mfrec.BiasModel().fit(train).score(test)
+
+
+def test_two_million_ratings():
+    train, test = mfrec.split_random(mfrec.sample_ratings(2_000_000, seed=3), 0.1, seed=0)
+    assert -mfrec.ALSMF().fit(train).score(test) <= -0.97 * mfrec.BiasModel().fit(train).score(test)
