@@ -65,7 +65,7 @@ def _ratings(data: str, user_col=None, item_col=None, rating_col=None, time_col=
         return sample_ratings()
     return read_ratings(data, user_col=user_col, item_col=item_col, rating_col=rating_col, time_col=time_col, on_duplicates=on_duplicates)
 
-
+# %% ../nbs/16_cli.ipynb #ea2acf0f
 def _with_columns(features: dict[str, pd.DataFrame], columns: str | None, item_col: str | None) -> dict[str, pd.DataFrame | FeatureTable]:
     "The features with the items as a table that has further columns, if some are named."
     if columns is None:

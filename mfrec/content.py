@@ -91,7 +91,7 @@ def _years(years: pd.Series, where: str) -> pd.Series:
     dated = pd.api.types.is_datetime64_any_dtype(years) or isinstance(years.dtype, pd.PeriodDtype)
     return years.dt.year if dated else _numbers_of(years.to_frame("year"), "year", where)
 
-
+# %% ../nbs/04_content.ipynb #cbb0902f
 def _numbers_of(frame: pd.DataFrame, col: str, where: str) -> np.ndarray:
     "A measured column as float64, NaN where missing. Raises DataError for text or infinite values."
     single = frame[col].mask(frame[col].map(pd.api.types.is_list_like).to_numpy(dtype=bool), "")
@@ -133,7 +133,7 @@ class FeatureTable:
         at = self.ids.lookup(ids)
         return np.vstack([self.values, np.zeros_like(self.values, shape=(1, self.values.shape[1]))])[at], at >= 0
 
-
+# %% ../nbs/04_content.ipynb #31c0c125
 def learn_schema(frame: pd.DataFrame, categorical: Sequence[str], several: Sequence[str], numeric: Sequence[str], min_rows: int, where: str) -> FeatureSchema:
     "Vocabulary and scales of the named columns; values found in fewer than `min_rows` rows count as 'other' from the start."
     _need_columns(frame, (*categorical, *several, *numeric), where)
@@ -151,12 +151,12 @@ def learn_schema(frame: pd.DataFrame, categorical: Sequence[str], several: Seque
         scales[col] = mean, deviation if deviation > 1e-9 * abs(mean) else 1.0  # a constant column varies by rounding only
     return FeatureSchema(categories, marks, scales, rare)
 
-
-def judge_columns(frame: pd.DataFrame, columns: Sequence[str]) -> dict[str, list[str]]:
+# %% ../nbs/04_content.ipynb #02e26431
+def judge_columns(frame: pd.DataFrame, columns: Sequence[str], where: str = "items") -> dict[str, list[str]]:
     """Columns by what they hold, under the names of the arguments of `item_features`: lists, or text of which a tenth is divided by | or ; are
     `several`; numbers with more than 20 different values are `numeric` unless they are codes, whole numbers without a gap, at most 50;
     all others are `categorical`."""
-    _need_columns(frame, columns, "features")
+    _need_columns(frame, columns, where)
     kinds = {"categorical": [], "several": [], "numeric": []}
     for col in columns:
         cells = frame[col].dropna()
@@ -169,7 +169,7 @@ def judge_columns(frame: pd.DataFrame, columns: Sequence[str]) -> dict[str, list
         kinds["numeric" if len(values) > 20 and not codes else "categorical"].append(col)
     return kinds
 
-
+# %% ../nbs/04_content.ipynb #551280ed
 MAX_FEATURES = 256
 
 
@@ -210,7 +210,7 @@ def user_features(users: pd.DataFrame, *, user_col: str | None = None, categoric
     col, given = find_columns(users, user_col=user_col, need=["user"], where="users").user, schema is not None
     if not given:
         named = {*several, *(categorical or ()), *(numeric or ())}
-        judged = judge_columns(users, [c for c in users.columns if c != col and c not in named])
+        judged = judge_columns(users, [c for c in users.columns if c != col and c not in named], "users")
         few = [c for c in judged["categorical"] if 1 < users[c].astype(str).nunique() <= 50]
         schema = learn_schema(users, [*few, *(categorical or ())], [*several, *judged["several"]], [*judged["numeric"], *(numeric or ())], min_rows, "users")
     return _table(users, users[col], schema, "users", warn=given)

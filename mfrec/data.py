@@ -689,7 +689,7 @@ def _whole_ids(raw: pd.DataFrame, col: str | None, role: str, where: str) -> pd.
     text = isinstance(raw[col], pd.Series) and not pd.api.types.is_numeric_dtype(raw[col]) and raw[col].notna().all()
     return raw.assign(**{col: _narrow(pd.to_numeric(raw[col]).to_numpy())}) if text and raw[col].astype("str").str.fullmatch(r"[+-]?[0-9]{1,18}").all() else raw
 
-
+# %% ../nbs/00_data.ipynb #61094406
 def make_items(raw: pd.DataFrame, item_col: str | None = None, title_col: str = "title", genres_col: str = "genres", year_col: str = "year",
                genres_sep: str | None = None, where: str = "items") -> pd.DataFrame:
     "An items frame from any frame with an id column; see `read_items`."

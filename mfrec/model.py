@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['LEVELS', 'BLOCK', 'MatrixFactorization', 'RowPrior', 'Side', 'Fitted', 'fitted_model', 'fitted_method', 'Posterior',
-           'ContentModel', 'FactorModel', 'positions_of', 'predict_positions', 'predict_frame', 'predict',
-           'warn_of_less', 'evaluate', 'score', 'sample_predictions', 'Solution', 'n_threads', 'center', 'Content',
-           'local_state', 'check_memory', 'check_seed', 'RatingEstimator', 'BiasModel']
+           'ContentModel', 'FactorModel', 'positions_of', 'predict_positions', 'predict_frame', 'has_ratings',
+           'predict', 'warn_of_less', 'evaluate', 'score', 'sample_predictions', 'Solution', 'n_threads', 'center',
+           'Content', 'local_state', 'check_memory', 'check_seed', 'RatingEstimator', 'BiasModel']
 
 # %% ../nbs/05_model.ipynb #fb7cb5bd
 from collections.abc import Callable
@@ -257,7 +257,7 @@ def predict_frame(model: FactorModel, pairs: pd.DataFrame, clip: bool = True, st
     """
     users, items = positions_of(model, pairs)
     stars = predict_positions(model, users, items) if model.posterior is None else model.posterior.mean(model, users, items)
-    has_user, has_item = _has_ratings(model.user, users), _has_ratings(model.item, items)
+    has_user, has_item = has_ratings(model.user, users), has_ratings(model.item, items)
     levels = np.array([0, 1, 3], dtype=np.int8)[has_user.astype(np.int8) + has_item]
     if model.content is not None:
         helped = model.content.helps(users, items, has_user, has_item)
@@ -271,7 +271,7 @@ def predict_frame(model: FactorModel, pairs: pd.DataFrame, clip: bool = True, st
     return frame
 
 
-def _has_ratings(side: Side, at: np.ndarray) -> np.ndarray:
+def has_ratings(side: Side, at: np.ndarray) -> np.ndarray:
     "Whether the rows at these positions (-1: unknown) had ratings at fit."
     return np.append(side.n_ratings > 0, False)[at]
 

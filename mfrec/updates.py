@@ -19,7 +19,7 @@ from .cold_start import NOISE_OF, OTHER, features_of, fold_rows, follow_taste, n
 from .content import FeatureTable
 from .data import MfrecWarning, SettingError, check_ratings, find_columns
 from .encoding import IdEncoder, Interactions
-from .model import FactorModel, Posterior, RatingEstimator, Side, _has_ratings, fitted_method
+from .model import FactorModel, Posterior, RatingEstimator, Side, has_ratings, fitted_method
 
 # %% ../nbs/12_updates.ipynb #18dd202d
 def merge_ratings(old: Interactions, new: Interactions) -> Interactions:
@@ -71,7 +71,7 @@ def add_unrated(model: FactorModel, items: pd.DataFrame | FeatureTable | None = 
     """
     for side, features in (("user", users), ("item", items)):
         if (table := new_table(model, features, side)) is not None:
-            new = ~_has_ratings(getattr(model, side), getattr(model, side).ids.lookup(table.ids.classes_))
+            new = ~has_ratings(getattr(model, side), getattr(model, side).ids.lookup(table.ids.classes_))
             table = replace(table, ids=IdEncoder.from_classes(table.ids.classes_[new]), values=table.values[new])
             ids = getattr(model, side).ids.extend(table.ids.classes_)
             model = add_rows(model, side, ids, table, np.zeros(len(ids), bool))

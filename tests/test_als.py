@@ -84,3 +84,12 @@ def test_more_factors_than_rows_of_either_side():
 def test_bad_settings_are_refused(ratings, settings, message):
     with pytest.raises(mfrec.SettingError, match=message):
         mfrec.ALSMF(**settings).fit(ratings)
+
+
+def test_memory_of_features_is_foreseen(ratings, monkeypatch):
+    "What does for the ratings alone does not for two hundred columns besides."
+    tags = mfrec.item_features(pd.DataFrame({"movieId": ratings.movieId.unique()}).assign(tag=lambda f: f.index % 200), categorical=["tag"], min_rows=1)
+    monkeypatch.setattr("mfrec.model.psutil.virtual_memory", lambda: type("Memory", (), {"available": 75e6}))
+    mfrec.ALSMF(n_factors=4, n_sweeps=1, n_taste=0).fit(ratings)
+    with pytest.raises(mfrec.SettingError, match="needs about .* GB of memory"):
+        mfrec.ALSMF(n_factors=4, n_sweeps=1, n_taste=0).fit(ratings, items=tags)
