@@ -148,7 +148,7 @@ def learn_schema(frame: pd.DataFrame, categorical: Sequence[str], several: Seque
         number = _numbers_of(frame, col, where)
         known = number[~np.isnan(number)]
         mean, deviation = (float(known.mean()), float(known.std())) if len(known) else (0.0, 0.0)
-        scales[col] = mean, deviation if deviation > 1e-9 * abs(mean) else 1.0  # a constant column varies by rounding only
+        scales[col] = mean, deviation if deviation > 1e-12 * abs(mean) else 1.0  # a constant column varies by rounding only
     return FeatureSchema(categories, marks, scales, rare)
 
 # %% ../nbs/04_content.ipynb #02e26431
