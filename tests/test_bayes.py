@@ -6,8 +6,9 @@ import torch
 
 import mfrec
 from conftest import real
-from mfrec.bayes import (BayesianMF, Codes, Features, HyperPriors, draw_hyper, draw_latent, draw_noise, fit_thresholds,
-                         geweke_scores, level_probabilities, predict_levels, rating_levels, start_thresholds, tail_deviate, tiny_sampler)
+from mfrec import bayes
+from mfrec.bayes import (BayesianMF, Codes, Features, HyperPriors, ProbitSampler, SlopeProbitSampler, SlopeSampler, UserSlopes, draw_hyper, draw_latent, draw_noise,
+                         fit_thresholds, geweke_scores, level_probabilities, predict_levels, rating_levels, start_thresholds, tail_deviate, tiny_sampler)
 from mfrec.calibration import coverage, coverage_table, pit_values
 
 FAST = dict(n_factors=6, n_samples=12, burn_in=3, n_taste=16)
@@ -29,6 +30,26 @@ def fitted(sample):
 def test_the_sampler_leaves_the_joint_distribution_alone(relax):
     scores = geweke_scores(500, relax=relax, seed=1)
     assert scores.abs().max() < 3.7  # ten probes: once in 500 runs of a correct sampler
+
+
+LEVELS = {"codes": Codes(torch.zeros(24, dtype=torch.long), 4, *tiny_sampler(seed=1)[1:]), "thresholds": torch.tensor([-1.0, 0.0, 0.8], dtype=torch.float64)}
+KNOWN = {"known": torch.randn(6, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))}
+KINDS = {"levels": {"kind": ProbitSampler} | LEVELS, "slopes": {"kind": SlopeSampler} | KNOWN, "levels and slopes": {"kind": SlopeProbitSampler} | LEVELS | KNOWN}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_so_do_levels_and_slopes(kind):
+    assert geweke_scores(400, relax=-0.8, seed=1, **KINDS[kind]).abs().max() < 3.7
+
+
+def test_the_joint_test_sees_latent_ratings_that_are_not_random(monkeypatch):
+    monkeypatch.setattr(bayes, "draw_latent", lambda codes, center, root, uniform, cuts: draw_latent(codes, center, root, torch.full_like(uniform, 0.5), cuts))
+    assert geweke_scores(300, seed=1, **KINDS["levels"]).abs().max() > 6
+
+
+def test_the_joint_test_sees_slopes_that_are_not_taken_off(monkeypatch):
+    monkeypatch.setattr(bayes, "less", lambda groups, values: groups)
+    assert geweke_scores(300, seed=1, **KINDS["slopes"]).abs().max() > 6
 
 
 def test_the_joint_test_sees_the_missing_term():
@@ -217,3 +238,46 @@ def test_accuracy_and_calibration_on_the_standard_mask(name, at_most, off):
     assert -model.score(test) <= at_most
     table = coverage_table(model, test, train)
     assert np.abs(table.loc["all"] - table.columns).to_numpy().max() < 0.02 and np.abs(table - table.columns).to_numpy().max() < off
+
+
+def opinionated(seed=0, n_users=300, n_items=200, n_genres=8):
+    "Ratings by people each of whom has a taste in every genre of their own, more ways than a few factors have; half stars or not rounded at all."
+    rng = np.random.default_rng(seed)
+    tags = rng.random((n_items, n_genres)) < 0.3
+    slopes = rng.normal(size=(n_users, n_genres)) * 0.5
+    users, items = np.divmod(rng.permutation(n_users * n_items)[:12_000], n_items)
+    stars = 3.2 + 0.3 * rng.normal(size=n_items)[items] + (slopes[users] * tags[items]).sum(1) + 0.5 * rng.normal(size=len(users))
+    frame = pd.DataFrame({"userId": users, "movieId": items, "rating": stars.astype("float32")})
+    genres = pd.DataFrame({"movieId": range(n_items), "genres": [[f"g{j}" for j in np.flatnonzero(row)] for row in tags]})
+    return frame, genres
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "probit"])
+def test_slopes_of_their_own_help_the_opinionated(likelihood):
+    ratings, items = opinionated()
+    if likelihood == "probit":
+        ratings = ratings.assign(rating=(ratings.rating * 2).round().clip(2, 10) / 2)
+    train, test = mfrec.split_random(ratings, 0.1, seed=0)
+    settings = dict(n_factors=2, n_samples=20, n_taste=0, likelihood=likelihood)
+    without, own = (BayesianMF(**settings, user_slopes=slopes).fit(train, items=items) for slopes in (False, True))
+    assert -own.score(test) < 0.9 * -without.score(test)
+    assert own.fold_in(train).predict(test) == pytest.approx(own.predict(test), abs=1e-3)
+    folded = own.fold_in_items(train, items=items)  # items by their ratings and features, slopes of users as they are
+    assert mfrec.rmse(test.rating, folded.predict(test)) < 1.05 * -own.score(test)
+
+
+def test_slopes_need_features_of_items(sample):
+    with pytest.raises(mfrec.SettingError, match="user_slopes=True.*items="):
+        BayesianMF(**FAST, user_slopes=True).fit(sample[0])
+
+
+def test_known_columns_stay_as_they_are(monkeypatch, sample, items):
+    seen, widths = [], []
+    monkeypatch.setattr(UserSlopes, "sweep", lambda self: seen.append((self, draw := super(UserSlopes, self).sweep())) or draw)
+    BayesianMF(**FAST, user_slopes=True, likelihood="gaussian").fit(sample[0], items=items)
+    for sampler, draw in seen:
+        assert torch.equal(draw.item[:, sampler.k:-1], sampler.known) and torch.equal(draw.item_before[:, sampler.k:-1], sampler.known)
+        widths.append(draw.user.shape[1])
+        assert draw.hypers[0].mean[:, sampler.k:-1].abs().max() == 0  # the slopes' mean is pinned
+        assert torch.allclose(draw.hypers[1].mean[:, sampler.k:-1], sampler.known)
+    assert set(widths) == {FAST["n_factors"] + seen[0][0].known.shape[1] + 1}
