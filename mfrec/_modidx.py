@@ -476,9 +476,13 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'mfrec.updates.add_rows': ('updates.html#add_rows', 'mfrec/updates.py'),
                                'mfrec.updates.add_unrated': ('updates.html#add_unrated', 'mfrec/updates.py'),
                                'mfrec.updates.encode_new': ('updates.html#encode_new', 'mfrec/updates.py'),
+                               'mfrec.updates.history_of': ('updates.html#history_of', 'mfrec/updates.py'),
                                'mfrec.updates.merge_ratings': ('updates.html#merge_ratings', 'mfrec/updates.py'),
                                'mfrec.updates.merge_tables': ('updates.html#merge_tables', 'mfrec/updates.py'),
                                'mfrec.updates.partial_fit': ('updates.html#partial_fit', 'mfrec/updates.py'),
                                'mfrec.updates.ratings_of': ('updates.html#ratings_of', 'mfrec/updates.py'),
+                               'mfrec.updates.refit_is_due': ('updates.html#refit_is_due', 'mfrec/updates.py'),
                                'mfrec.updates.solve_again': ('updates.html#solve_again', 'mfrec/updates.py'),
-                               'mfrec.updates.solve_touched': ('updates.html#solve_touched', 'mfrec/updates.py')}}}
+                               'mfrec.updates.solve_touched': ('updates.html#solve_touched', 'mfrec/updates.py'),
+                               'mfrec.updates.take_in': ('updates.html#take_in', 'mfrec/updates.py'),
+                               'mfrec.updates.update': ('updates.html#update', 'mfrec/updates.py')}}}
