@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['REFIT_AFTER', 'merge_ratings', 'add_rows', 'add_unrated', 'ratings_of', 'solve_again', 'partial_fit', 'encode_new',
-           'refit_is_due', 'merge_tables', 'solve_touched', 'take_in', 'update', 'history_of']
+           'refit_is_due', 'merge_tables', 'solve_touched', 'take_in', 'add_rated', 'update', 'history_of']
 
 # %% ../nbs/12_updates.ipynb #151a2958
 import warnings
@@ -188,6 +188,34 @@ def take_in(model: FactorModel, data: Interactions, new: Interactions, ids: tupl
     for side, known, table, counts in zip(("user", "item"), ids, tables, (new.user_counts, new.item_counts)):
         model = add_rows(model, side, known, table, counts > 0)
     return replace(solve_touched(model, data, new), about=model.about | {"n_added": model.about.get("n_added", 0) + len(new)})
+
+# %% ../nbs/12_updates.ipynb #8c58dbd9
+@fitted_method
+def add_rated(model: FactorModel, ratings: pd.DataFrame) -> FactorModel:
+    """The model with the items and users of `ratings` that it has no ratings of, solved from these: items first, then users.
+
+    Ratings of new users for items that nobody known has rated are left out, with one warning. Raises DataError for a rating of a pair of
+    which both are known, as `update` takes them in, and else as `fold_in`.
+    """
+    where = "ratings to fold in"
+    cols = find_columns(ratings, model.columns.user, model.columns.item, model.columns.rating, where=where)
+    check_ratings(ratings, cols, scale=model.scale, where=where)
+    user_ids, item_ids, new = encode_new(model, ratings, (None, None))
+    for side, ids in (("user", user_ids), ("item", item_ids)):
+        model = add_rows(model, side, ids, None, np.zeros(len(ids), bool))
+    fresh_user, fresh_item = ~has_ratings(model.user, new.users), ~has_ratings(model.item, new.items)
+    if (known := ~fresh_user & ~fresh_item).any():
+        user, item = ratings[[cols.user, cols.item]].iloc[int(known.argmax())]
+        raise DataError(f"{where}: user {user} has ratings in the model, and so has item {item} ({known.sum():,} such rows); leave them out here, or take them in with `update`")
+    for side, rows in (("item", new.items[fresh_item & ~fresh_user]), ("user", new.users[fresh_user])):
+        if len(rows):
+            model = solve_again(model, new, side, np.unique(rows))
+    lost = int((~has_ratings(model.item, new.items)).sum())
+    if lost == len(new):
+        raise DataError(f"{where}: none of the {lost:,} rows has a user or an item that the model knows")
+    if lost:
+        warnings.warn(f"{where}: {lost:,} of {len(new):,} rows are of new users for items that nobody known has rated, and were left out", MfrecWarning, stacklevel=3)
+    return replace(model, about=model.about | {"folded_in": len(new) - lost})
 
 # %% ../nbs/12_updates.ipynb #0ae6643e
 @fitted_method

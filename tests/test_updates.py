@@ -16,7 +16,7 @@ from mfrec.updates import REFIT_AFTER
 def halves(rated):
     "Ratings to fit on, and later ones: of old pairs anew, of new people, and of a film that came out since."
     old = rated[rated.userId % 40 > 0]
-    new = pd.concat([rated[rated.userId % 40 == 0].head(150), old.head(20).assign(movieId=-1), old.tail(10).assign(rating=np.float32(1))])
+    new = pd.concat([rated[rated.userId % 40 == 0].head(150), old.drop_duplicates("userId").head(20).assign(movieId=-1), old.tail(10).assign(rating=np.float32(1))])
     return old, new
 
 
@@ -88,3 +88,37 @@ def test_many_new_ratings_ask_for_a_full_fit(halves):
             updated = first.update(old[:-n], more)
         assert len(caught) == 1 and caught[0].filename == __file__
         assert_same_model(updated, first.partial_fit(more, refit_after=np.inf).model_)
+
+
+@pytest.fixture(scope="module")
+def arrivals(rated):
+    "Ratings of a film and of two people that came later: the film by known people and one of the two, who have rated known films."
+    people, films = rated.userId.unique(), rated.movieId.value_counts().index
+    by_fans = pd.DataFrame({"userId": people[:30], "movieId": -1, "rating": np.float32([4, 5, 4.5] * 10)})
+    by_new = pd.DataFrame({"userId": np.repeat([-1, -2], 20), "movieId": films[:40], "rating": np.float32([1, 5] * 20)})
+    return by_fans, by_new
+
+
+def test_people_and_films_that_came_later_are_added(seeing, arrivals, rated):
+    "The numbers are those of fold_in and fold_in_items, but for what draws make of one film more; everybody else's are as they were."
+    by_fans, by_new = arrivals
+    model = seeing.add_rated(pd.concat([by_new, by_fans]))
+    for pairs, alone in ((by_fans, seeing.fold_in_items(by_fans)), (by_new, seeing.fold_in(by_new)), (rated.head(500), seeing)):
+        mine, theirs = model.predict_frame(pairs), alone.predict_frame(pairs)
+        assert (mine.level == theirs.level).all() and np.abs(mine.drop(columns="level") - theirs.drop(columns="level")).max().max() < 2e-3
+    both = pd.DataFrame({"userId": [-1, -2, -3], "movieId": [-1, -1, -1]})
+    assert model.predict_frame(both).level.tolist() == ["full", "full", "bias"] and np.isfinite(model.predict_frame(both).prediction).all()
+    heard = seeing.add_rated(pd.concat([by_new, by_fans, both.head(1).assign(rating=np.float32(5))]))      # the film counts for who is new as well
+    assert heard.model_.user.n_ratings[heard.model_.user.ids.lookup([-1])[0]] == 21 and heard.about["folded_in"] == 71
+
+
+def test_pairs_of_newcomers_are_left_out(halves, arrivals):
+    model, (by_fans, by_new) = mfrec.BiasModel().fit(halves[0]), arrivals
+    strangers = by_fans.head(2).assign(userId=-1, movieId=[-8, -9])
+    with pytest.warns(mfrec.MfrecWarning, match="2 of 72 rows are of new users for items that nobody known has rated") as caught:
+        model.add_rated(pd.concat([by_fans, by_new, strangers]))
+    assert len(caught) == 1
+    known = "has ratings in the model, and so has item [0-9]+ .3 such rows"
+    for rows, message in ((strangers, "none of the 2 rows"), (by_fans.assign(rating=9), "outside the scale"), (halves[0].head(3), known)):
+        with pytest.raises(mfrec.DataError, match=message):
+            model.add_rated(rows)
