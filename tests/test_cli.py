@@ -111,8 +111,8 @@ def test_further_columns_of_items(mfrec, files):
     items = pd.read_csv(files / "movies.csv")
     items.assign(country=np.where(items.movieId % 2, "US", "FR"), minutes=90 + items.movieId % 60).to_csv(files / "more.csv", index=False)
     code, out, err = mfrec("fit", files / "ratings.csv", "--items", files / "more.csv", "--item-columns", "country, minutes", "--solver", "bias", "--out", files / "model")
-    schema = json.loads((files / "model" / "model.json").read_text())["content"]["item_schema"]
-    assert code == 0 and schema["categories"]["country"] == ["FR", "US"] and list(schema["numeric"]) == ["minutes"], err
+    schema = load(files / "model").content.item_schema
+    assert code == 0 and schema.categories["country"] == ("FR", "US") and list(schema.numeric) == ["minutes"], err
     for args, said in ((("--items", files / "more.csv", "--item-columns", "language"), "items: no column 'language'"), (("--item-columns", "country"), "--items, which is missing")):
         code, _, err = mfrec("evaluate", files / "ratings.csv", "--solver", "bias", *args)
         assert code == 2 and said in err and err.count("\n") == 1
