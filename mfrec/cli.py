@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['app', 'SOLVERS', 'SPLITS', 'DataArg', 'UserCol', 'ItemCol', 'TimeCol', 'RatingCol', 'Solver', 'Factors', 'Seed',
-           'Items', 'ItemColumns', 'Users', 'Duplicates', 'evaluate', 'fit', 'predict', 'preferences', 'demo',
-           'download', 'main']
+           'Items', 'ItemColumns', 'Users', 'UserColumns', 'ModelDir', 'Duplicates', 'evaluate', 'fit', 'predict',
+           'update', 'preferences', 'demo', 'download', 'main']
 
 # %% ../nbs/16_cli.ipynb #66063ef4
 import json
@@ -17,13 +17,12 @@ import warnings
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import pandas as pd
 import typer
 
 from .als import ALSMF
 from .bayes import BayesianMF
-from .content import FeatureTable, item_features, judge_columns
+from .content import FeatureTable, item_features, judge_columns, user_features
 from .data import (KNOWN_COLUMNS, DataError, MfrecError, MfrecWarning, SettingError, describe_ratings, find_columns, locate,
                         plot_ratings, read_items, read_ratings, read_users, titles_of)
 from .fetch import download as fetch
@@ -33,7 +32,7 @@ from .persist import load
 from .sample import sample_items, sample_ratings
 from .splitting import check_disjoint, split_cold_items, split_random, split_time, split_users
 from .training import AdamMF, plot_history
-from .updates import add_unrated
+from .updates import add_rated, add_unrated
 
 # %% ../nbs/16_cli.ipynb #b290eba2
 app = typer.Typer(help="Explicit-rating matrix factorization you can read.", no_args_is_help=True, add_completion=False)
@@ -51,6 +50,8 @@ Seed = Annotated[int, typer.Option(help="Random seed of split and solver.")]
 Items = Annotated[str | None, typer.Option(help="Items with titles, genres, years: a file, data set name or 'sample'; features for the solver.")]
 ItemColumns = Annotated[str | None, typer.Option(help="Further columns of --items to use as features, separated by commas (genres and year always are).")]
 Users = Annotated[str | None, typer.Option(help="What is known of users, a file or data set name: features for the solver.")]
+UserColumns = Annotated[str | None, typer.Option(help="Columns of --users to use as features whatever they hold, separated by commas (numbers, and what has at most 50 different values, always are).")]
+ModelDir = Annotated[Path, typer.Argument(metavar="DIR", help="Folder written by `mfrec fit`.")]
 Duplicates = Annotated[str, typer.Option(help="What to do with a (user, item) pair that stands twice: error, last or mean.")]
 
 # %% ../nbs/16_cli.ipynb #4edbf588
@@ -60,21 +61,25 @@ def _choose(choices: dict, name: str, what: str):
     return choices[name]
 
 
-def _ratings(data: str, user_col=None, item_col=None, rating_col=None, time_col=None, on_duplicates="error") -> pd.DataFrame:
+def _ratings(data: str, user_col=None, item_col=None, rating_col=None, time_col=None, on_duplicates="error", string_ids=False) -> pd.DataFrame:
     if data == "sample" and not Path(data).exists():
         return sample_ratings()
-    return read_ratings(data, user_col=user_col, item_col=item_col, rating_col=rating_col, time_col=time_col, on_duplicates=on_duplicates)
+    names = {"user_col": user_col, "item_col": item_col, "rating_col": rating_col, "time_col": time_col}
+    return read_ratings(data, **names, on_duplicates=on_duplicates, string_ids=string_ids)
 
 # %% ../nbs/16_cli.ipynb #ea2acf0f
-def _with_columns(features: dict[str, pd.DataFrame], columns: str | None, item_col: str | None) -> dict[str, pd.DataFrame | FeatureTable]:
-    "The features with the items as a table that has further columns, if some are named."
-    if columns is None:
-        return features
-    if "items" not in features:
-        raise SettingError(f"--item-columns {columns}: these are columns of --items, which is missing")
-    items = features["items"]
-    kinds = judge_columns(items, [name.strip() for name in columns.split(",")])
-    return features | {"items": item_features(items, item_col=item_col if item_col in items else None, **kinds)}
+def _with_columns(features: dict[str, pd.DataFrame], item_columns: str | None, user_columns: str | None, item_col: str | None,
+                  user_col: str | None) -> dict[str, pd.DataFrame | FeatureTable]:
+    "The features, with a side of which further columns are named as a table that has these."
+    for side, columns, make, col in (("item", item_columns, item_features, item_col), ("user", user_columns, user_features, user_col)):
+        if columns is None:
+            continue
+        if f"{side}s" not in features:
+            raise SettingError(f"--{side}-columns {columns}: these are columns of --{side}s, which is missing")
+        frame = features[f"{side}s"]
+        kinds = judge_columns(frame, [name.strip() for name in columns.split(",")], f"{side}s")
+        features = features | {f"{side}s": make(frame, **{f"{side}_col": col if col in frame else None}, **kinds)}
+    return features
 
 
 def _features(items: str | None, users: str | None, item_col: str | None, user_col: str | None) -> dict[str, pd.DataFrame]:
@@ -125,7 +130,8 @@ def _judge(model: RatingEstimator, train: pd.DataFrame, test: pd.DataFrame, feat
 def evaluate(data: DataArg, solver: Solver = "als",
              split: Annotated[str, typer.Option(help=f"One of: {', '.join(SPLITS)}.")] = "random",
              test_fraction: Annotated[float, typer.Option(help="Share of ratings (users, items) held out.")] = 0.2,
-             seed: Seed = 42, factors: Factors = None, items: Items = None, item_columns: ItemColumns = None, users: Users = None, on_duplicates: Duplicates = "error",
+             seed: Seed = 42, factors: Factors = None, items: Items = None, item_columns: ItemColumns = None, users: Users = None,
+             user_columns: UserColumns = None, on_duplicates: Duplicates = "error",
              user_col: UserCol = None, item_col: ItemCol = None, rating_col: RatingCol = None, time_col: TimeCol = None,
              as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False):
     "Hold out test ratings, fit on the rest, and print RMSE and MAE with intervals."
@@ -136,7 +142,7 @@ def evaluate(data: DataArg, solver: Solver = "als",
     names = {"time": {"time_col": time_col}, "users": {"user_col": user_col}, "cold-items": {"item_col": item_col}}.get(split, {})
     train, test = splitter(ratings, test_fraction, **names, **({} if split == "time" else {"seed": seed}))
     check_disjoint(train, test, user_col=user_col, item_col=item_col)
-    facts, report = _judge(model, train, test, _with_columns(features, item_columns, item_col))
+    facts, report = _judge(model, train, test, _with_columns(features, item_columns, user_columns, item_col, user_col))
     if as_json:
         return typer.echo(json.dumps({"data": data, "solver": solver, "split": split, "test_fraction": test_fraction, "seed": seed} | facts))
     typer.echo(f"{data}: {len(train):,} training and {len(test):,} test ratings ({split} split), solver {solver}, fitted in {facts['seconds_fit']:.1f} s")
@@ -152,11 +158,11 @@ def _ten(model: RatingEstimator, test: pd.DataFrame, items: pd.DataFrame | None)
 # %% ../nbs/16_cli.ipynb #123b77d8
 @app.command()
 def fit(train: DataArg, out: Annotated[Path, typer.Option(help="Folder to write the model to.")], solver: Solver = "als", seed: Seed = 42,
-        factors: Factors = None, items: Items = None, item_columns: ItemColumns = None, users: Users = None, on_duplicates: Duplicates = "error",
-        user_col: UserCol = None, item_col: ItemCol = None, rating_col: RatingCol = None):
+        factors: Factors = None, items: Items = None, item_columns: ItemColumns = None, users: Users = None, user_columns: UserColumns = None,
+        on_duplicates: Duplicates = "error", user_col: UserCol = None, item_col: ItemCol = None, rating_col: RatingCol = None):
     "Fit a solver on all ratings and save the model."
     model = _estimator(solver, factors, seed, user_col=user_col, item_col=item_col, rating_col=rating_col)
-    features = _with_columns(_features(items, users, item_col, user_col), item_columns, item_col)
+    features = _with_columns(_features(items, users, item_col, user_col), item_columns, user_columns, item_col, user_col)
     ratings = _ratings(train, user_col, item_col, rating_col, on_duplicates=on_duplicates)
     start = time.perf_counter()
     model.fit(ratings, **features).save(out)
@@ -175,42 +181,44 @@ def _read_pairs(path: Path, text_ids: dict[str, bool]) -> pd.DataFrame:
         raise DataError(f"{path}: not a readable csv or parquet file ({error})") from error
 
 
+def _text_ids(model: FactorModel) -> tuple[bool, bool]:
+    "Whether the ids of users and of items are text."
+    return tuple(side.ids.classes_.dtype == object for side in (model.user, model.item))
+
+
+def _names_of(item: str, user: str) -> tuple[str | None, str | None]:
+    "Names of the id columns of items and users to look for in files; None for the usual ones, which are found anyway."
+    return tuple(None if col in KNOWN_COLUMNS[role] else col for role, col in (("item", item), ("user", user)))
+
+
 def _predicted(model: FactorModel, pairs: pd.DataFrame, features: dict[str, pd.DataFrame], later: pd.DataFrame | None) -> pd.DataFrame:
-    "`predict_frame` of pairs, of items and users known by `features` alone as well, and of people folded in from the ratings `later`."
+    "`predict_frame` of pairs, of items and users known by `features` alone as well, and of those that came `later`, with ratings."
     if model.content is None or model.content.item_schema is None:
         features = {name: frame for name, frame in features.items() if name != "items"}  # there for the titles only
     model = add_unrated(model, **features)
-    predicted = model.predict_frame(pairs)
-    if later is not None:
-        user = model.columns.user
-        old = later[user][(np.append(model.user.n_ratings, 0) > 0)[model.user.ids.lookup(later[user])]]
-        if len(old):
-            raise DataError(f"--ratings: user {old.iloc[0]} has ratings in the model ({old.nunique():,} such users); leave them out here, or fit again with all ratings")
-        folded = model.fold_in(later)
-        theirs = folded.user.ids.lookup(pairs[user]) >= 0  # those of whose ratings none is usable keep what their features say
-        predicted[theirs] = folded.predict_frame(pairs[theirs])
+    predicted = (model if later is None else add_rated(model, later)).predict_frame(pairs)
     warn_of_less(predicted["level"])
     return predicted
 
 # %% ../nbs/16_cli.ipynb #4b0efc9f
 @app.command()
-def predict(model_dir: Annotated[Path, typer.Argument(metavar="DIR", help="Folder written by `mfrec fit`.")],
+def predict(model_dir: ModelDir,
             pairs: Annotated[Path, typer.Argument(help="csv or parquet file of user and item ids.")],
             out: Annotated[Path, typer.Option(help="File to write, .csv or .parquet.")],
             items: Items = None, users: Users = None,
-            ratings: Annotated[str | None, typer.Option(help="Ratings of people who came later, who are folded in.")] = None,
+            ratings: Annotated[str | None, typer.Option(help="Ratings of people and of items that came later, which are folded in.")] = None,
             user_col: UserCol = None, item_col: ItemCol = None):
     "Add columns `prediction`, `std` if the model has it, and `level` (what it rests on) to a file of (user, item) pairs."
     if out.suffix not in (".csv", ".parquet"):
         raise SettingError(f"--out {out}: the name must end in .csv or .parquet")
     model = load(model_dir)
     user, item = user_col or model.columns.user, item_col or model.columns.item
-    text_ids = {user: model.user.ids.classes_.dtype == object, item: model.item.ids.classes_.dtype == object}
+    text_ids = dict(zip((user, item), _text_ids(model)))
     frame = _read_pairs(pairs, text_ids)
     find_columns(frame, user, item, need=("user", "item"), where=str(pairs))
     to_model = {user: model.columns.user, item: model.columns.item}
-    features = _features(items, users, *(None if col in KNOWN_COLUMNS[role] else col for role, col in (("item", item), ("user", user))))
-    later = ratings and _ratings(ratings, user, item, model.columns.rating).rename(columns=to_model)
+    features = _features(items, users, *_names_of(item, user))
+    later = ratings and _ratings(ratings, user, item, model.columns.rating, string_ids=all(text_ids.values())).rename(columns=to_model)
     predicted = _predicted(model, frame.rename(columns=to_model), features, later)
     result = frame.assign(**{name: predicted[name] for name in ("prediction", "std", "level") if name in predicted})
     if items is not None:
@@ -221,7 +229,23 @@ def predict(model_dir: Annotated[Path, typer.Argument(metavar="DIR", help="Folde
         raise DataError(f"--out {out}: cannot be written ({error}); name a file in a folder that exists") from error
     typer.echo(f"{len(result):,} predictions written to {out}")
 
+# %% ../nbs/16_cli.ipynb #896bebe7
+@app.command()
+def update(model_dir: ModelDir, new: Annotated[str, typer.Argument(help="New ratings: as DATA of `mfrec fit`.")],
+           ratings: Annotated[list[str], typer.Option(help="Ratings the model was fitted on; once more for each file taken in since.")],
+           out: Annotated[Path, typer.Option(help="Folder to write the updated model to.")],
+           items: Items = None, users: Users = None, on_duplicates: Duplicates = "error"):
+    "Take new ratings into a saved model: what they touch is solved again, new users and items among it."
+    model = load(model_dir)
+    cols, string_ids = model.columns, all(_text_ids(model))
+    features = _features(items, users, *_names_of(cols.item, cols.user))
+    *old, more = (_ratings(data, cols.user, cols.item, cols.rating, on_duplicates=on_duplicates, string_ids=string_ids) for data in (*ratings, new))
+    start = time.perf_counter()
+    updated = model.update(pd.concat(old), more, **features)
+    updated.save(out)
+    typer.echo(f"{updated} has taken in {len(more):,} ratings in {time.perf_counter() - start:.1f} s, saved in {out}")
 
+# %% ../nbs/16_cli.ipynb #0a9288cf
 @app.command()
 def preferences(model_dir: Annotated[Path, typer.Argument(metavar="DIR", help="Folder written by `mfrec fit ... --items`.")],
                 user: Annotated[str, typer.Argument(help="Raw id of a user with ratings.")]):

@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 from scipy import sparse
 
-from .data import DataError, MfrecWarning, SettingError, check_ratings, find_columns, genres_of, mark_between, text_of
+from .data import DataError, MfrecWarning, SettingError, check_ratings, find_columns, genres_of, mark_between, text_of, years_of_dates
 from .encoding import IdEncoder, Interactions
 
 # %% ../nbs/04_content.ipynb #77054c8f
@@ -86,10 +86,9 @@ def _cells(frame: pd.DataFrame, col: str, mark: str | None, where: str) -> list[
     return [(UNKNOWN if pd.isna(value) else text_of(value),) for value in frame[col]]
 
 
-def _years(years: pd.Series, where: str) -> pd.Series:
+def _years(years: pd.Series, where: str) -> np.ndarray:
     "Years as numbers; those of a column of dates are taken from these."
-    dated = pd.api.types.is_datetime64_any_dtype(years) or isinstance(years.dtype, pd.PeriodDtype)
-    return years.dt.year if dated else _numbers_of(years.to_frame("year"), "year", where)
+    return _numbers_of(years_of_dates(years).to_frame("year"), "year", where)
 
 # %% ../nbs/04_content.ipynb #cbb0902f
 def _numbers_of(frame: pd.DataFrame, col: str, where: str) -> np.ndarray:

@@ -6,9 +6,9 @@
 __all__ = ['KNOWN_COLUMNS', 'DEFAULT_SET', 'RATINGS_FILES', 'ITEMS_FILES', 'USERS_FILES', 'LARGEST', 'NO_GENRES', 'MfrecError',
            'DataError', 'SettingError', 'UnknownIdError', 'DownloadError', 'TrainingError', 'MfrecWarning', 'Columns',
            'find_columns', 'progress_bar', 'data_places', 'locate', 'Member', 'find_member', 'CsvLayout',
-           'check_ratings', 'merge_duplicates', 'read_ratings', 'year_of', 'split_genres', 'text_of', 'genres_of',
-           'mark_between', 'read_items', 'make_items', 'read_users', 'titles_of', 'describe_ratings', 'rating_counts',
-           'plot_ratings']
+           'check_ratings', 'merge_duplicates', 'read_ratings', 'year_of', 'years_of_dates', 'split_genres', 'text_of',
+           'genres_of', 'mark_between', 'read_items', 'make_items', 'read_users', 'titles_of', 'describe_ratings',
+           'rating_counts', 'plot_ratings']
 
 # %% ../nbs/00_data.ipynb #526c4c97
 import codecs
@@ -23,6 +23,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -591,6 +592,13 @@ def year_of(title: str) -> int | None:
     return int(match.group(1)) if match else None
 
 
+def years_of_dates(years: pd.Series) -> pd.Series:
+    "The years of a column of dates, or of those cells that are one; what is none stays as it is."
+    if hasattr(getattr(years, "dt", None), "year"):
+        return years.dt.year
+    return years.map(lambda cell: cell.year if isinstance(cell, (date, pd.Period)) else cell) if years.dtype == object else years
+
+
 def split_genres(text: str, sep: str = "|") -> tuple[str, ...]:
     "The genres of one item; none for '(no genres listed)', 'unknown' or a missing value."
     parts = (part.strip() for part in text.split(sep)) if isinstance(text, str) else ()
@@ -706,7 +714,7 @@ def make_items(raw: pd.DataFrame, item_col: str | None = None, title_col: str = 
     title = raw[title_col].astype("str").fillna("") if title_col in raw else pd.Series("", index=raw.index)
     year = title.map(year_of).astype("Float64")
     if year_col in raw:
-        year = year.fillna(pd.to_numeric(raw[year_col], errors="coerce").astype("Float64").round())
+        year = year.fillna(pd.to_numeric(years_of_dates(raw[year_col]), errors="coerce").astype("Float64").round())
     mark = genres_sep or (mark_between(raw[genres_col]) if genres_col in raw else "|")
     genres = [genres_of(cell, mark) for cell in raw[genres_col]] if genres_col in raw else [()] * len(raw)
     main = pd.DataFrame({col: _narrow(ids.to_numpy().astype(np.int64)) if whole and len(ids) else ids, "title": title,

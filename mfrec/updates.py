@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['REFIT_AFTER', 'merge_ratings', 'add_rows', 'add_unrated', 'ratings_of', 'solve_again', 'partial_fit', 'encode_new',
-           'merge_tables', 'solve_touched']
+           'refit_is_due', 'merge_tables', 'solve_touched', 'take_in', 'add_rated', 'update', 'history_of']
 
 # %% ../nbs/12_updates.ipynb #151a2958
 import warnings
@@ -17,7 +17,7 @@ from .als import choose_factors
 from .bayes import SampledPosterior
 from .cold_start import NOISE_OF, OTHER, features_of, fold_rows, follow_taste, new_table
 from .content import FeatureTable
-from .data import MfrecWarning, SettingError, check_ratings, find_columns
+from .data import DataError, MfrecWarning, SettingError, check_ratings, find_columns
 from .encoding import IdEncoder, Interactions
 from .model import FactorModel, Posterior, RatingEstimator, Side, has_ratings, fitted_method
 
@@ -133,22 +133,15 @@ def partial_fit(self: RatingEstimator, ratings: pd.DataFrame, y=None, items: pd.
         raise SettingError(f"refit_after={refit_after!r}; it must be 0 (always) or more, np.inf for never")
     model, tables = self.model_, (new_table(self.model_, users, "user"), new_table(self.model_, items, "item"))
     user_ids, item_ids, new = encode_new(model, ratings, tables)
-    data, added = merge_ratings(self.interactions_, new), model.about.get("n_added", 0) + len(new)
-    if len(outside := new.ratings[(new.ratings < model.scale[0]) | (new.ratings > model.scale[1])]):
-        warnings.warn(f"new ratings: {len(outside):,} lie outside {model.scale[0]:g} to {model.scale[1]:g}, {outside[0]:g} say, and widen the scale of predictions", MfrecWarning, stacklevel=2)
-    merged = tuple(map(merge_tables, self.features_, tables))
-    chooses_more = getattr(self, "n_factors", 0) is None and choose_factors(data) > choose_factors(self.interactions_)
-    if added > refit_after * model.about["n_ratings"] or (chooses_more and refit_after < np.inf):
+    data, merged = merge_ratings(self.interactions_, new), tuple(map(merge_tables, self.features_, tables))
+    if refit_is_due(model, self.interactions_, data, len(new), refit_after):
         return self._learn(data, model.columns, user_ids, item_ids, merged)
-    for side, ids, table, counts in (("user", user_ids, tables[0], new.user_counts), ("item", item_ids, tables[1], new.item_counts)):
-        model = add_rows(model, side, ids, table, counts > 0)
-    self.model_ = replace(solve_touched(model, data, new), about=model.about | {"n_added": added})
-    self.interactions_, self.features_ = data, merged
+    self.model_, self.interactions_, self.features_ = take_in(model, data, new, (user_ids, item_ids), tables), data, merged
     return self
 
 
 def _no_history(self: FactorModel, ratings: pd.DataFrame, *args, **kwargs):
-    raise SettingError("this model is without the ratings it was fitted on (it was loaded, or folded in), so it cannot be updated; fold in who came later, or fit again with all ratings")
+    raise SettingError("this model is without the ratings it was fitted on (it was loaded, or folded in); give update(ratings, new) those as well, fold in who came later, or fit again with all ratings")
 
 
 RatingEstimator.partial_fit, FactorModel.partial_fit = partial_fit, _no_history
@@ -160,7 +153,16 @@ def encode_new(model: FactorModel, ratings: pd.DataFrame, tables: tuple[FeatureT
     check_ratings(ratings, cols, where="new ratings")
     ids = (side.ids.extend(ratings[col]) for side, col in ((model.user, cols.user), (model.item, cols.item)))
     users, items = (known if table is None else known.extend(table.ids.classes_) for known, table in zip(ids, tables))
-    return users, items, Interactions.from_frame(ratings, cols, users, items)
+    new, (low, high) = Interactions.from_frame(ratings, cols, users, items), model.scale
+    if len(outside := new.ratings[(new.ratings < low) | (new.ratings > high)]):
+        warnings.warn(f"new ratings: {len(outside):,} lie outside {low:g} to {high:g}, {outside[0]:g} say, and widen the scale of predictions", MfrecWarning, stacklevel=3)
+    return users, items, new
+
+
+def refit_is_due(model: FactorModel, old: Interactions, data: Interactions, n_new: int, refit_after: float) -> bool:
+    "Whether `n_new` more ratings, which make `data` of the `old` ones, are too many since the last full fit, or make the solver choose more factors."
+    chooses = model.about.get("settings", {}).get("n_factors", 0) is None and refit_after < np.inf
+    return model.about.get("n_added", 0) + n_new > refit_after * model.about["n_ratings"] or (chooses and choose_factors(data) > choose_factors(old))
 
 
 def merge_tables(old: FeatureTable | None, new: FeatureTable | None) -> FeatureTable | None:
@@ -178,3 +180,75 @@ def solve_touched(model: FactorModel, data: Interactions, new: Interactions) -> 
         model = solve_again(model, data, side, np.unique(getattr(new, f"{side}s")))
     low, high = model.scale
     return replace(model, scale=(min(low, float(new.ratings.min())), max(high, float(new.ratings.max()))))
+
+
+def take_in(model: FactorModel, data: Interactions, new: Interactions, ids: tuple[IdEncoder, IdEncoder],
+            tables: tuple[FeatureTable | None, FeatureTable | None]) -> FactorModel:
+    "The model with rows for `ids`, of users and of items, and what the `new` ratings touch solved again from all ratings, `data`; they are counted."
+    for side, known, table, counts in zip(("user", "item"), ids, tables, (new.user_counts, new.item_counts)):
+        model = add_rows(model, side, known, table, counts > 0)
+    return replace(solve_touched(model, data, new), about=model.about | {"n_added": model.about.get("n_added", 0) + len(new)})
+
+# %% ../nbs/12_updates.ipynb #8c58dbd9
+@fitted_method
+def add_rated(model: FactorModel, ratings: pd.DataFrame) -> FactorModel:
+    """The model with the items and users of `ratings` that it has no ratings of, solved from these: items first, then users.
+
+    Ratings of new users for items that nobody known has rated are left out, with one warning. Raises DataError for a rating of a pair of
+    which both are known, as `update` takes them in, and else as `fold_in`.
+    """
+    where = "ratings to fold in"
+    cols = find_columns(ratings, model.columns.user, model.columns.item, model.columns.rating, where=where)
+    check_ratings(ratings, cols, scale=model.scale, where=where)
+    user_ids, item_ids, new = encode_new(model, ratings, (None, None))
+    for side, ids in (("user", user_ids), ("item", item_ids)):
+        model = add_rows(model, side, ids, None, np.zeros(len(ids), bool))
+    fresh_user, fresh_item = ~has_ratings(model.user, new.users), ~has_ratings(model.item, new.items)
+    if (known := ~fresh_user & ~fresh_item).any():
+        user, item = ratings[[cols.user, cols.item]].iloc[int(known.argmax())]
+        raise DataError(f"{where}: user {user} has ratings in the model, and so has item {item} ({known.sum():,} such rows); leave them out here, or take them in with `update`")
+    for side, rows in (("item", new.items[fresh_item & ~fresh_user]), ("user", new.users[fresh_user])):
+        if len(rows):
+            model = solve_again(model, new, side, np.unique(rows))
+    lost = int((~has_ratings(model.item, new.items)).sum())
+    if lost == len(new):
+        raise DataError(f"{where}: none of the {lost:,} rows has a user or an item that the model knows")
+    if lost:
+        warnings.warn(f"{where}: {lost:,} of {len(new):,} rows are of new users for items that nobody known has rated, and were left out", MfrecWarning, stacklevel=3)
+    return replace(model, about=model.about | {"folded_in": len(new) - lost})
+
+# %% ../nbs/12_updates.ipynb #0ae6643e
+@fitted_method
+def update(model: FactorModel, ratings: pd.DataFrame, new: pd.DataFrame, items: pd.DataFrame | FeatureTable | None = None,
+           users: pd.DataFrame | FeatureTable | None = None) -> FactorModel:
+    """The model, a loaded one say, with `new` ratings taken in as by `partial_fit`; `ratings` are those it has learned from until now.
+
+    Once the added ratings exceed `REFIT_AFTER` times those of the fit, one MfrecWarning says that a full fit is due. Raises DataError if
+    `ratings` are not those the model has learned from, and errors as `partial_fit`.
+    """
+    tables = new_table(model, users, "user"), new_table(model, items, "item")
+    old = history_of(model, ratings)
+    user_ids, item_ids, fresh = encode_new(model, new, tables)
+    data = merge_ratings(old, fresh)
+    if refit_is_due(model, old, data, len(fresh), REFIT_AFTER):
+        warnings.warn(f"{model.about.get('n_added', 0) + len(fresh):,} ratings were added to a model fitted on {model.about['n_ratings']:,}; "
+                      "they were taken in, but it is time for a full fit with all ratings", MfrecWarning, stacklevel=3)
+    return take_in(model, data, fresh, (user_ids, item_ids), tables)
+
+
+def history_of(model: FactorModel, ratings: pd.DataFrame) -> Interactions:
+    "`ratings` by position. Raises DataError, naming an id, unless they can be those the model has learned from; in updates, of several ratings of a pair the last counts."
+    cols = find_columns(ratings, model.columns.user, model.columns.item, model.columns.rating)
+    check_ratings(ratings, cols)
+    for side, col in ((model.user, cols.user), (model.item, cols.item)):
+        if (unknown := side.ids.lookup(ratings[col]) < 0).any():
+            raise DataError(f"ratings: {col} {ratings[col].iloc[int(unknown.argmax())]} is not in the model; give the ratings it was fitted on, and new ones apart")
+    data, updated = Interactions.from_frame(ratings, cols, model.user.ids, model.item.ids), "n_added" in model.about
+    data = merge_ratings(data.take(slice(0)), data) if updated else data
+    for side, col, counts in ((model.user, cols.user, data.user_counts), (model.item, cols.item, data.item_counts)):
+        wrong = counts < side.n_ratings if updated else counts != side.n_ratings  # ratings that wait are in no row yet
+        if wrong.any():
+            at = int(wrong.argmax())
+            raise DataError(f"ratings: {col} {side.ids.classes_[at]} has {counts[at]:,} ratings here and {side.n_ratings[at]:,} in the model; give all ratings it was fitted on, "
+                            "and those added since")
+    return data

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from conftest import real_path
 
-from mfrec import ALSMF, BayesianMF, read_ratings, sample_items, sample_ratings, split_random
+from mfrec import ALSMF, BayesianMF, BiasModel, load, read_items, read_ratings, sample_items, sample_ratings, split_random
 from mfrec.cli import main
 
 
@@ -111,8 +111,8 @@ def test_further_columns_of_items(mfrec, files):
     items = pd.read_csv(files / "movies.csv")
     items.assign(country=np.where(items.movieId % 2, "US", "FR"), minutes=90 + items.movieId % 60).to_csv(files / "more.csv", index=False)
     code, out, err = mfrec("fit", files / "ratings.csv", "--items", files / "more.csv", "--item-columns", "country, minutes", "--solver", "bias", "--out", files / "model")
-    schema = json.loads((files / "model" / "model.json").read_text())["content"]["item_schema"]
-    assert code == 0 and schema["categories"]["country"] == ["FR", "US"] and list(schema["numeric"]) == ["minutes"], err
+    schema = load(files / "model").content.item_schema
+    assert code == 0 and schema.categories["country"] == ("FR", "US") and list(schema.numeric) == ["minutes"], err
     for args, said in ((("--items", files / "more.csv", "--item-columns", "language"), "items: no column 'language'"), (("--item-columns", "country"), "--items, which is missing")):
         code, _, err = mfrec("evaluate", files / "ratings.csv", "--solver", "bias", *args)
         assert code == 2 and said in err and err.count("\n") == 1
@@ -260,3 +260,74 @@ def test_solvers_that_know_how_uncertain_they_are(mfrec, files, solver):
     assert mfrec("predict", files / "model", files / "ratings.csv", "--out", files / "out.parquet")[0] == 0
     frame = pd.read_parquet(files / "out.parquet")
     assert frame.level.eq("full").all() and frame["std"].between(0.1, 2).all() and (frame.prediction - frame.rating).std() < frame.rating.std()
+
+
+def test_new_ratings_are_taken_into_a_saved_model(mfrec, files):
+    "By people and of a film that came later; twice, the second time from both files until then; as partial_fit does in Python."
+    ratings = read_ratings(files / "ratings.csv")
+    new = pd.concat([ratings.head(30).assign(userId=-1), ratings.drop_duplicates("userId").tail(8).assign(movieId=-7), ratings.head(2).assign(rating=1.0)]).astype({"rating": np.float32})
+    new.to_csv(files / "new.csv", index=False)
+    (files / "fresh.csv").write_text("movieId,title,genres\n-7,Fresh (2024),Drama|Comedy\n")
+    known, later = ("--items", files / "movies.csv"), ("--items", files / "fresh.csv")
+    assert mfrec("fit", files / "ratings.csv", "--solver", "als", "--factors", 4, "--out", files / "model", *known)[0] == 0
+    code, out, err = mfrec("update", files / "model", files / "new.csv", "--ratings", files / "ratings.csv", "--out", files / "two", *later)
+    assert code == 0 and err == "" and "taken in 40 ratings" in out
+    films, fresh = read_items(files / "movies.csv"), read_items(files / "fresh.csv")
+    own = ALSMF(n_factors=4, seed=42).fit(ratings, items=films).partial_fit(new, items=fresh)
+    mfrec("predict", files / "two", files / "new.csv", "--out", files / "out.csv")
+    frame = pd.read_csv(files / "out.csv")
+    assert np.allclose(frame.prediction, own.predict(new), atol=1e-5) and frame.level.eq("full").all()
+    both = ("--ratings", files / "ratings.csv", "--ratings", files / "new.csv")
+    assert mfrec("update", files / "two", files / "new.csv", *both, "--out", files / "two")[0] == 0
+    assert load(files / "two").about["n_added"] == 80
+    code, out, err = mfrec("update", files / "two", files / "new.csv", "--ratings", files / "ratings.csv", "--out", files / "three")
+    assert code == 2 and out == "" and "those added since" in err and err.count("\n") == 1 and not (files / "three").exists()
+
+
+def test_many_new_ratings_are_taken_in_with_a_word(mfrec, files):
+    rows = pd.read_csv(files / "ratings.csv")
+    for name, part in (("old.csv", rows[:-3_000]), ("new.csv", rows[-3_000:])):
+        part.to_csv(files / name, index=False)
+    mfrec("fit", files / "old.csv", "--solver", "bias", "--out", files / "model")
+    code, out, err = mfrec("update", files / "model", files / "new.csv", "--ratings", files / "old.csv", "--out", files / "model")
+    assert code == 0 and "taken in 3,000" in out and "time for a full fit" in err and err.count("\n") == 1
+
+
+def test_text_ids_that_are_digits_stay_text(mfrec, files):
+    rows = sample_ratings(20_000, seed=3).astype({"userId": str, "movieId": str})
+    model = BiasModel().fit(rows)
+    model.save(files / "model")
+    rows.head(20).assign(userId="007").to_csv(files / "new.csv", index=False)
+    assert mfrec("update", files / "model", files / "new.csv", "--ratings", files / "ratings.csv", "--out", files / "two")[0] == 0
+    code, _, err = mfrec("predict", files / "model", files / "new.csv", "--ratings", files / "new.csv", "--out", files / "out.csv")
+    assert code == 0 and err == "" and "007" in load(files / "two").user.ids.classes_
+
+
+def test_films_that_came_later_are_folded_in_from_ratings(mfrec, files):
+    "Beside people who did; a pair of both is predicted, and ratings of newcomers for films nobody knows are counted."
+    rows = sample_ratings(20_000, seed=3)
+    mfrec("fit", files / "ratings.csv", "--solver", "als", "--factors", 4, "--out", files / "model")
+    fans = pd.DataFrame({"userId": rows.userId.unique()[:20], "movieId": -7, "rating": 5.0})
+    people = rows.head(30).assign(userId=-2)[["userId", "movieId", "rating"]]
+    strangers = pd.DataFrame({"userId": [-2, -3], "movieId": [-8, -8], "rating": [3.0, 4.0]})
+    pd.concat([fans, people, strangers]).to_csv(files / "since.csv", index=False)
+    pairs = pd.concat([fans, people, pd.DataFrame({"userId": [-2, -3], "movieId": [-7, -7]})])
+    pairs[["userId", "movieId"]].to_csv(files / "pairs.csv", index=False)
+    code, _, err = mfrec("predict", files / "model", files / "pairs.csv", "--out", files / "out.csv", "--ratings", files / "since.csv")
+    frame, model = pd.read_csv(files / "out.csv"), load(files / "model")
+    assert code == 0 and "2 of 52 rows are of new users" in err and err.count("\n") == 2
+    assert np.allclose(frame.prediction[:20], model.fold_in_items(fans).predict(fans), atol=1e-4)
+    assert np.allclose(frame.prediction[20:50], model.fold_in(people).predict(people), atol=1e-4)
+    assert frame.level.tolist() == ["full"] * 51 + ["bias"]
+
+
+def test_columns_of_users_by_name(mfrec, files):
+    "A column of more than fifty values is a feature only where it is named."
+    people = pd.DataFrame({"userId": sample_ratings(20_000, seed=3).userId.unique()}).assign(town=lambda f: "t" + (f.userId % 60).astype(str), group=lambda f: f.userId % 3)
+    people.to_csv(files / "people.csv", index=False)
+    for more, columns in (((), {"group"}), (("--user-columns", "town"), {"group", "town"})):
+        code, _, err = mfrec("fit", files / "ratings.csv", "--users", files / "people.csv", *more, "--solver", "bias", "--out", files / "model")
+        assert code == 0 and set(load(files / "model").content.user_schema.categories) == columns, err
+    for args, said in ((("--users", files / "people.csv", "--user-columns", "job"), "users: no column 'job'"), (("--user-columns", "job"), "--users, which is missing")):
+        code, _, err = mfrec("evaluate", files / "ratings.csv", "--solver", "bias", *args)
+        assert code == 2 and said in err and err.count("\n") == 1

@@ -482,3 +482,13 @@ def test_decades_are_drawn_of_each_item_once(ratings, items):
         mfrec.plot_decades(ratings, pd.concat([items, items]))
     with pytest.raises(mfrec.DataError, match="column year has 'soon' in row 0"):
         mfrec.plot_decades(ratings, items.assign(year="soon"))
+
+
+def test_years_of_dates(items, tmp_path):
+    "Of timestamps, periods and plain dates, in a frame and in a file."
+    days = pd.to_datetime(items.year.astype(str), format="%Y")
+    plain = mfrec.item_features(items)
+    for year in (days, days.dt.date, days.dt.to_period("D"), days.astype("category"), days.dt.date.where(days.dt.month > 0, None)):
+        assert mfrec.item_features(items.assign(year=year)).frame().equals(plain.frame())
+    items.assign(year=days.dt.date, title="", genres=items.genres.map("|".join)).to_parquet(tmp_path / "items.parquet")
+    assert mfrec.read_items(tmp_path / "items.parquet").year.tolist() == items.year.tolist()

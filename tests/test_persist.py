@@ -71,3 +71,32 @@ def test_another_format_is_refused_with_the_cure(tmp_path, number, cure):
     (folder / "model.json").write_text(json.dumps(facts | {"format": number}), encoding="utf-8")
     with pytest.raises(mfrec.DataError, match=cure):
         mfrec.load(folder)
+
+
+@pytest.mark.parametrize("name", [int, np.int64])
+def test_columns_may_have_numbers_for_names(tmp_path, name):
+    "Those of the ratings and those of features, of any kind."
+    user, item, rating, group, size, tags = map(name, range(6))
+    frame = mfrec.sample_ratings(3_000, seed=1)[["userId", "movieId", "rating"]].set_axis([user, item, rating], axis=1)
+    people = pd.DataFrame({user: frame[user].unique()}).assign(**{"group": lambda f: f[user] % 3, "size": lambda f: f[user] * 1.5}).rename(columns={"group": group, "size": size})
+    films = pd.DataFrame({item: frame[item].unique(), tags: ["a|b"] * frame[item].nunique()})
+    table = mfrec.item_features(films, item_col=item, several=[tags])
+    model = mfrec.BiasModel(user_col=user, item_col=item, rating_col=rating).fit(frame, users=people, items=table)
+    loaded = mfrec.load(model.save(tmp_path / "model"))
+    assert loaded.columns == model.model_.columns
+    assert (loaded.content.user_schema, loaded.content.item_schema) == (model.model_.content.user_schema, model.model_.content.item_schema)
+    pd.testing.assert_frame_equal(loaded.predict_frame(frame), model.predict_frame(frame))
+    newcomer = people.tail(1).replace({user: {people[user].iloc[-1]: -1}})
+    pairs = frame.head(3).replace({user: {frame[user].iloc[0]: -1}})
+    assert loaded.add_unrated(users=newcomer, items=films).predict_frame(pairs).equals(model.add_unrated(users=newcomer, items=films).predict_frame(pairs))
+
+
+def test_a_model_of_the_format_before_is_read(tmp_path):
+    "It had the columns of features as objects."
+    ratings, films = mfrec.sample_ratings(3_000, seed=1), mfrec.sample_items(3_000, seed=1)
+    model = mfrec.BiasModel().fit(ratings, items=films)
+    folder = model.save(tmp_path / "model")
+    facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    facts["content"]["item_schema"] = {part: dict(columns) for part, columns in facts["content"]["item_schema"].items()}
+    (folder / "model.json").write_text(json.dumps(facts | {"format": 3}), encoding="utf-8")
+    assert mfrec.load(folder).content.item_schema == model.model_.content.item_schema

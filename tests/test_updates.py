@@ -1,0 +1,124 @@
+"Ratings taken into a model that was saved, by the library and by the command."
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from test_persist import assert_same
+
+import mfrec
+from mfrec.updates import REFIT_AFTER
+
+
+@pytest.fixture(scope="module")
+def halves(rated):
+    "Ratings to fit on, and later ones: of old pairs anew, of new people, and of a film that came out since."
+    old = rated[rated.userId % 40 > 0]
+    new = pd.concat([rated[rated.userId % 40 == 0].head(150), old.drop_duplicates("userId").head(20).assign(movieId=-1), old.tail(10).assign(rating=np.float32(1))])
+    return old, new
+
+
+def assert_same_model(a, b):
+    "The same but for the width of ids, which a file does not keep."
+    for name in ("user", "item"):
+        mine, theirs = getattr(a, name), getattr(b, name)
+        assert mine.ids.classes_.tolist() == theirs.ids.classes_.tolist()
+        for part in ("biases", "factors", "n_ratings", "prior"):
+            assert_same(getattr(mine, part), getattr(theirs, part))
+    assert_same(a.posterior, b.posterior)
+    if a.content is not None:
+        assert_same(replace(a.content, mean=float(a.content.mean)), b.content)
+    assert (a.mean, a.scale, a.about) == (b.mean, b.scale, b.about)
+
+
+@pytest.mark.parametrize("features", [False, True])
+def test_a_saved_model_takes_in_what_partial_fit_does(solver, halves, items, users, tmp_path, features):
+    "Twice, the second time from all ratings until then, where of a pair rated again the last counts."
+    old, new = halves
+    sides = {"items": items, "users": users} if features else {}
+    more = {"items": items.head(1).assign(movieId=-1), "users": users.tail(1)} if features else {}
+    model = clone(solver).fit(old, **sides)
+    saved = mfrec.load(model.save(tmp_path / "model"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mfrec.MfrecWarning)  # those of people without features, where there are any
+        updated = saved.update(old, new, **more)
+        model.partial_fit(new, **more)
+    assert_same_model(model.model_, updated)
+    updated = mfrec.load(updated.save(tmp_path / "again"))
+    last = new.tail(30).assign(rating=np.float32(2))
+    assert_same_model(model.partial_fit(last).model_, updated.update(pd.concat([old, new]), last))
+    assert model.model_.about["n_added"] == len(new) + 30 and "n_added" not in saved.about
+
+
+@pytest.mark.parametrize("spoil, message", [
+    (lambda f, new: f.iloc[1:], "has [0-9]+ ratings here and [0-9]+ in the model"), (lambda f, new: pd.concat([f, f.head(1).assign(movieId=f.movieId.iloc[-1])]), "ratings here and"),
+    (lambda f, new: pd.concat([f, new]), "is not in the model"), (lambda f, new: f.drop(columns="rating"), "no rating column"), (lambda f, new: f[:0], "no rows")])
+def test_other_ratings_than_those_of_the_fit_are_refused(halves, spoil, message):
+    old, new = halves
+    model = mfrec.BiasModel().fit(old).model_
+    with pytest.raises(mfrec.DataError, match=f"ratings: .*{message}"):
+        model.update(spoil(old, new), new)
+
+
+def test_a_second_update_needs_the_ratings_of_the_first(halves):
+    old, new = halves
+    model = mfrec.BiasModel().fit(old).update(old, new)
+    with pytest.raises(mfrec.DataError, match="is not in the model|those added since"):
+        model.update(old, new.head(3))
+
+
+def test_a_pair_of_newcomers_may_wait(halves):
+    "Nobody known has rated the film, and nothing else is known of the person, until a later update."
+    old, _ = halves
+    model, pair = mfrec.ALSMF(n_factors=3, n_sweeps=3).fit(old), old.head(1).assign(userId=-5, movieId=-5)
+    alone = model.update(old, pair)
+    assert alone.predict_frame(pair).level.tolist() == ["mean"]
+    both = old.head(1).assign(movieId=-5)
+    assert_same_model(model.partial_fit(pair).partial_fit(both).model_, alone.update(pd.concat([old, pair]), both))
+
+
+def test_many_new_ratings_ask_for_a_full_fit(halves):
+    old, _ = halves
+    n = int(len(old) * REFIT_AFTER)
+    for model in (mfrec.BiasModel(), mfrec.ALSMF(n_factors=3, n_sweeps=3)):
+        first, more = model.fit(old[:-n]), old[-n:]
+        with pytest.warns(mfrec.MfrecWarning, match=f"{n:,} ratings were added to a model fitted on {len(old) - n:,}; .* full fit") as caught:
+            updated = first.update(old[:-n], more)
+        assert len(caught) == 1 and caught[0].filename == __file__
+        assert_same_model(updated, first.partial_fit(more, refit_after=np.inf).model_)
+
+
+@pytest.fixture(scope="module")
+def arrivals(rated):
+    "Ratings of a film and of two people that came later: the film by known people and one of the two, who have rated known films."
+    people, films = rated.userId.unique(), rated.movieId.value_counts().index
+    by_fans = pd.DataFrame({"userId": people[:30], "movieId": -1, "rating": np.float32([4, 5, 4.5] * 10)})
+    by_new = pd.DataFrame({"userId": np.repeat([-1, -2], 20), "movieId": films[:40], "rating": np.float32([1, 5] * 20)})
+    return by_fans, by_new
+
+
+def test_people_and_films_that_came_later_are_added(seeing, arrivals, rated):
+    "The numbers are those of fold_in and fold_in_items, but for what draws make of one film more; everybody else's are as they were."
+    by_fans, by_new = arrivals
+    model = seeing.add_rated(pd.concat([by_new, by_fans]))
+    for pairs, alone in ((by_fans, seeing.fold_in_items(by_fans)), (by_new, seeing.fold_in(by_new)), (rated.head(500), seeing)):
+        mine, theirs = model.predict_frame(pairs), alone.predict_frame(pairs)
+        assert (mine.level == theirs.level).all() and np.abs(mine.drop(columns="level") - theirs.drop(columns="level")).max().max() < 2e-3
+    both = pd.DataFrame({"userId": [-1, -2, -3], "movieId": [-1, -1, -1]})
+    assert model.predict_frame(both).level.tolist() == ["full", "full", "bias"] and np.isfinite(model.predict_frame(both).prediction).all()
+    heard = seeing.add_rated(pd.concat([by_new, by_fans, both.head(1).assign(rating=np.float32(5))]))      # the film counts for who is new as well
+    assert heard.model_.user.n_ratings[heard.model_.user.ids.lookup([-1])[0]] == 21 and heard.about["folded_in"] == 71
+
+
+def test_pairs_of_newcomers_are_left_out(halves, arrivals):
+    model, (by_fans, by_new) = mfrec.BiasModel().fit(halves[0]), arrivals
+    strangers = by_fans.head(2).assign(userId=-1, movieId=[-8, -9])
+    with pytest.warns(mfrec.MfrecWarning, match="2 of 72 rows are of new users for items that nobody known has rated") as caught:
+        model.add_rated(pd.concat([by_fans, by_new, strangers]))
+    assert len(caught) == 1
+    known = "has ratings in the model, and so has item [0-9]+ .3 such rows"
+    for rows, message in ((strangers, "none of the 2 rows"), (by_fans.assign(rating=9), "outside the scale"), (halves[0].head(3), known)):
+        with pytest.raises(mfrec.DataError, match=message):
+            model.add_rated(rows)
