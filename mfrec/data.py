@@ -461,12 +461,12 @@ def _check_values(ratings: pd.Series, scale: tuple[float, float] | None, where: 
     "Raise DataError unless all ratings are finite numbers inside the scale. Two passes without a copy if they are."
     if ratings.dtype.kind not in "iufb":
         raise DataError(f"{where} is {ratings.dtype}, not numeric; convert it with pd.to_numeric")
-    low, high = scale if scale is not None else (-LARGEST, LARGEST)
+    low, high = map(np.float32, scale if scale is not None else (-LARGEST, LARGEST))  # as models hold them
     values = ratings.to_numpy() if isinstance(ratings.dtype, np.dtype) else ratings.to_numpy(dtype=np.float64, na_value=np.nan)
-    least, most = values.min(), values.max()  # NaN if there is one
+    least, most = np.float32(values.min()), np.float32(values.max())  # NaN if there is one
     if np.isfinite(least) and np.isfinite(most) and low <= least and most <= high:
         return
-    for bad, what in ((~np.isfinite(values), "missing or not finite"), ((values < low) | (values > high), f"outside the scale {low} to {high}")):
+    for bad, what in ((~np.isfinite(values), "missing or not finite"), ((values.astype(np.float32) < low) | (values.astype(np.float32) > high), f"outside the scale {low:g} to {high:g}")):
         if bad.any():
             raise DataError(f"{where} is {what} in {_place(bad, at)}, value {values[bad.argmax()]}; correct or drop these rows")
 

@@ -39,7 +39,7 @@ KINDS = {"levels": {"kind": ProbitSampler} | LEVELS, "slopes": {"kind": SlopeSam
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_so_do_levels_and_slopes(kind):
-    assert geweke_scores(400, relax=-0.8, seed=1, **KINDS[kind]).abs().max() < 3.7
+    assert geweke_scores(300, relax=-0.8, seed=1, **KINDS[kind]).abs().max() < 3.7
 
 
 def test_the_joint_test_sees_latent_ratings_that_are_not_random(monkeypatch):
@@ -210,9 +210,10 @@ def mask(name):
     return ratings[~test], ratings[test]
 
 
-def test_more_sweeps_do_no_harm_on_little_data():
-    ratings = real("ml-latest-small")
-    train, held = mfrec.split_random(ratings.sample(6_000, random_state=1), 0.2, seed=1)
+@pytest.mark.parametrize("name, n", [("ml-latest-small", 6_000), ("ml-100k", 6_000), ("ml-100k", 24_000)])
+def test_more_sweeps_do_no_harm_on_little_data(name, n):
+    ratings = real(name)
+    train, held = mfrec.split_random(ratings.sample(n, random_state=1), 0.2, seed=1)
     errors = []
     for seed in range(5):
         model = BayesianMF(n_samples=200, seed=seed).fit(train, validation=held)
@@ -221,17 +222,16 @@ def test_more_sweeps_do_no_harm_on_little_data():
     assert late <= early + 0.002
 
 
-# Five seeds gave 0.8704 to 0.8719 on ml-100k and 0.8013 to 0.8030 on ml-latest-small: the margins are for other machines, where a chain takes
-# another path. The most accurate tuned peer has 0.8785 and 0.8064, 1.5369 on movietweetings and 0.8011 on goodbooks.
-@pytest.mark.parametrize("name, at_most", [("ml-100k", 0.873), ("movietweetings", 1.520), ("goodbooks-10k", 0.8005)])
+# Five seeds gave 0.8704 to 0.8719 on ml-100k and 0.8013 to 0.8030 on ml-latest-small; on other machines a chain takes another path, so three count. The most accurate tuned peer has 0.8785 and 0.8064, 1.5369 on movietweetings and 0.8011 on goodbooks.
+@pytest.mark.parametrize("name, at_most", [("ml-100k", 0.872), ("movietweetings", 1.520), ("goodbooks-10k", 0.8005)])
 def test_accuracy_on_the_standard_mask(name, at_most):
     train, test = mask(name)
-    model = BayesianMF().fit(train)
-    assert -model.score(test) <= at_most
+    errors = [-BayesianMF(seed=seed).fit(train).score(test) for seed in range(3 if name == "ml-100k" else 1)]
+    assert np.mean(errors) <= at_most
 
 
 # On ml-latest-small two seeds are off by 0.037 at most; a group there has 2,000 rows, so its share alone is known to 0.02.
-@pytest.mark.parametrize("name, at_most, off", [("ml-1m", 0.8175, 0.04), ("ml-latest-small", 0.805, 0.045)])
+@pytest.mark.parametrize("name, at_most, off", [("ml-1m", 0.8175, 0.04), ("ml-latest-small", 0.805, 0.04)])
 def test_accuracy_and_calibration_on_the_standard_mask(name, at_most, off):
     train, test = mask(name)
     model = BayesianMF().fit(train)
@@ -258,7 +258,7 @@ def test_slopes_of_their_own_help_the_opinionated(likelihood):
     if likelihood == "probit":
         ratings = ratings.assign(rating=(ratings.rating * 2).round().clip(2, 10) / 2)
     train, test = mfrec.split_random(ratings, 0.1, seed=0)
-    settings = dict(n_factors=2, n_samples=20, n_taste=0, likelihood=likelihood)
+    settings = dict(n_factors=2, n_samples=40, n_taste=0, likelihood=likelihood)
     without, own = (BayesianMF(**settings, user_slopes=slopes).fit(train, items=items) for slopes in (False, True))
     assert -own.score(test) < 0.9 * -without.score(test)
     assert own.fold_in(train).predict(test) == pytest.approx(own.predict(test), abs=1e-3)

@@ -492,3 +492,14 @@ def test_years_of_dates(items, tmp_path):
         assert mfrec.item_features(items.assign(year=year)).frame().equals(plain.frame())
     items.assign(year=days.dt.date, title="", genres=items.genres.map("|".join)).to_parquet(tmp_path / "items.parquet")
     assert mfrec.read_items(tmp_path / "items.parquet").year.tolist() == items.year.tolist()
+
+
+@pytest.mark.parametrize("kind", ["float64", "float32"])
+def test_the_ends_of_a_scale_are_inside_it_in_any_precision(ratings, kind):
+    ratings = ratings.assign(rating=(ratings.rating.astype("float64") / 5 * 9.8 + 0.1).round(1))
+    model = mfrec.BiasModel().fit(ratings)
+    ends = ratings.astype({"rating": kind}).sort_values("rating")
+    some = pd.concat([ends.head(3), ends.tail(3)])
+    assert len(model.fold_in(some).user) == some.userId.nunique()
+    with pytest.raises(mfrec.DataError, match="outside the scale"):
+        model.fold_in(ends.head(3).assign(rating=ratings.rating.max() + 0.001))
