@@ -8,6 +8,7 @@ from pathlib import Path
 import mfrec
 import numpy as np
 import pandas as pd
+from mfrec.content import item_features
 from mfrec.data import find_columns
 from sklearn.linear_model import Ridge
 
@@ -21,17 +22,35 @@ def read(name):
     cols = find_columns(ratings)
     ratings = ratings.rename(columns={cols.user: "user", cols.item: "item", cols.rating: "rating", cols.time: "timestamp"})
     items = items.rename(columns={items.columns[0]: "item"})[["item", "genres", "year"]]
-    if name not in ("ml-100k", "ml-1m"):
+    if name not in ("ml-100k", "ml-1m", "ml-1m-timed"):
         return ratings, items, None
-    users = mfrec.read_users(name)
+    users = mfrec.read_users(name.removesuffix("-timed"))  # the ratings with times are a part of ML-1M's, with the same ids
     return ratings, items, users.rename(columns={users.columns[0]: "user"})[["user", "age", "gender", "occupation"]]
 
 
-def plain_regression(data, features, biases, mean):
-    "The baseline from scikit-learn: weighted ridge, then user slopes with a fixed ridge; returns predictions for (users, items)."
-    counts = data.item_counts
-    general = Ridge(alpha=100.0).fit(features, biases, sample_weight=counts).predict(features)
-    left, order = data.ratings - mean - general[data.items], np.argsort(data.users, kind="stable")
+def portions(items):
+    "What is known of the items, in four portions."
+    return {"none": None, "genres": item_features(items, decades=False), "decades": item_features(items, genres=False), "both": item_features(items)}
+
+
+def as_matrix(table, ids):
+    "Features of the ids of an encoder, in its order; zero where there are none."
+    return table.rows(ids.classes_)[0].astype(np.float64)
+
+
+def as_frame(table):
+    "A feature table as a frame with a column per feature."
+    return pd.DataFrame(table.values, columns=table.schema.names).assign(item=table.ids.classes_)
+
+
+def content_biases(data, features, biases):
+    "Items' biases as scikit-learn's ridge regression has them from the features, weighted by ratings."
+    return Ridge(alpha=100.0).fit(features, biases, sample_weight=data.item_counts).predict(features)
+
+
+def plain_slopes(data, features, expected, mean):
+    "Slopes and bias of each user, with a fixed ridge, of what `data` has beyond `mean` + what is `expected` of the item; returns predictions for (users, items)."
+    left, order = data.ratings - mean - expected[data.items], np.argsort(data.users, kind="stable")
     ends = np.cumsum(data.user_counts)
     slopes, bias = np.zeros((data.n_users, features.shape[1])), np.zeros(data.n_users)
     for user in np.flatnonzero(data.user_counts):
@@ -39,7 +58,20 @@ def plain_regression(data, features, biases, mean):
         x = np.column_stack([features[data.items[rows]], np.full(len(rows), 3.0)])   # the intercept is penalized less
         found = np.linalg.solve(x.T @ x + 30.0 * np.eye(x.shape[1]), x.T @ left[rows])
         slopes[user], bias[user] = found[:-1], 3.0 * found[-1]
-    return lambda users, items: mean + general[items] + bias[users] + (features[items] * slopes[users]).sum(1)
+    return lambda users, items: mean + expected[items] + bias[users] + (features[items] * slopes[users]).sum(1)
+
+
+def plain_regression(data, features, biases, mean):
+    "The baseline from scikit-learn: what features say of the items, then what each user makes of them; returns predictions for (users, items)."
+    return plain_slopes(data, features, content_biases(data, features, biases), mean)
+
+
+def without_slopes(model, train, test):
+    "Predictions from what features mean to everybody, and how far each user's ratings lie above that, damped by three ratings."
+    general = model.content.mean + model.content.item_features @ model.content.item_slopes
+    users, left = model.user.ids.lookup(train.user), train.rating - general[model.item.ids.lookup(train.item)]
+    biases = np.bincount(users, weights=left) / (np.bincount(users) + 3)
+    return general[model.item.ids.lookup(test.item)] + biases[model.user.ids.lookup(test.user)]
 
 
 def ask_cmfrec(task, name, train, test, **extra):
@@ -55,8 +87,3 @@ def ask_cmfrec(task, name, train, test, **extra):
     if done.returncode:
         raise RuntimeError(done.stderr[-2000:])
     return np.load(folder / "predictions.npy")
-
-
-def as_frame(table):
-    "A feature table as a frame with a column per feature."
-    return pd.DataFrame(table.values, columns=table.schema.names).assign(item=table.ids.classes_)
