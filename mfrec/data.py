@@ -461,12 +461,13 @@ def _check_values(ratings: pd.Series, scale: tuple[float, float] | None, where: 
     "Raise DataError unless all ratings are finite numbers inside the scale. Two passes without a copy if they are."
     if ratings.dtype.kind not in "iufb":
         raise DataError(f"{where} is {ratings.dtype}, not numeric; convert it with pd.to_numeric")
-    low, high = map(np.float32, scale if scale is not None else (-LARGEST, LARGEST))  # as models hold them
+    low, high = scale if scale is not None else (-LARGEST, LARGEST)
+    slack = float(np.spacing(np.float32(max(abs(low), abs(high)))))  # a model holds the ends in float32
     values = ratings.to_numpy() if isinstance(ratings.dtype, np.dtype) else ratings.to_numpy(dtype=np.float64, na_value=np.nan)
-    least, most = np.float32(values.min()), np.float32(values.max())  # NaN if there is one
-    if np.isfinite(least) and np.isfinite(most) and low <= least and most <= high:
+    least, most = values.min(), values.max()  # NaN if there is one
+    if np.isfinite(least) and np.isfinite(most) and low - slack <= least and most <= high + slack:
         return
-    for bad, what in ((~np.isfinite(values), "missing or not finite"), ((values.astype(np.float32) < low) | (values.astype(np.float32) > high), f"outside the scale {low:g} to {high:g}")):
+    for bad, what in ((~np.isfinite(values), "missing or not finite"), ((values < low - slack) | (values > high + slack), f"outside the scale {low:g} to {high:g}")):
         if bad.any():
             raise DataError(f"{where} is {what} in {_place(bad, at)}, value {values[bad.argmax()]}; correct or drop these rows")
 
