@@ -6,7 +6,7 @@
 __all__ = ['EXPLAINED', 'BIAS_RIDGE', 'PRIOR_ROWS', 'PATIENCE', 'MIN_GAIN', 'Features', 'Part', 'standardized_features',
            'is_crowded', 'choose_factors', 'ridge_prior', 'side_features', 'start_parts', 'half_sweep', 'penalty',
            'learned_noise', 'regress', 'learned_prior', 'Sweeps', 'run_sweeps', 'score_pairs', 'SpreadPosterior',
-           'spread_in_stars', 'ALSMF', 'watched_tensors', 'row_prior', 'in_stars']
+           'spread_in_stars', 'RidgePosterior', 'ridge_spread', 'ALSMF', 'watched_tensors', 'row_prior', 'in_stars']
 
 # %% ../nbs/08_als.ipynb #adb08e4c
 import time
@@ -242,12 +242,30 @@ def spread_in_stars(part: Part, shift: Tensor, scale: float) -> np.ndarray:
     bias = b + (v * shift.square() + 2 * c * shift).sum(1)
     return torch.cat([v * scale, (c + v * shift) * scale ** 1.5, bias[:, None] * scale ** 2], 1).cpu().numpy()
 
+# %% ../nbs/08_als.ipynb #7db0de0e
+@dataclass(frozen=True)
+class RidgePosterior(SpreadPosterior):
+    "The same around a fixed ridge: what is open about a side while the other is as it was found. Rows are solved as if the other side were known."
+
+
+def ridge_spread(state: Sweeps, n_ratings: int, pool) -> None:
+    "Give both sides of a fit with a fixed ridge their spread, and the noise and priors in the unit that goes with it; vectors stay as they are."
+    users, items, fitted, solved = state.users, state.items, 0.0, []
+    for part, other in ((users, items), (items, users)):
+        solved.append(solve_rows(part.groups, Known(gather_table(other.vectors), part.prior), covariance=True, pool=pool))
+        fitted += part.vectors.numel() - float((part.prior.precision * solved[-1].total_covariance).sum())
+    noise = (solved[0].objective - penalty(users)) / max(n_ratings - fitted, 0.1 * n_ratings)  # where nearly all was fitted, little is known of it
+    state.noise_precision = 1 / max(noise, 1e-4)
+    for part, found in zip((users, items), solved):
+        part.spread = spread_table(found.variances / state.noise_precision, found.covariances / state.noise_precision)
+        part.prior = Prior(part.prior.precision * state.noise_precision, part.prior.mean)
+
 # %% ../nbs/08_als.ipynb #2c64d40c
 class ALSMF(RatingEstimator):
     """Matrix factorization with biases by alternating least squares, with learned priors or a fixed ridge.
 
     `n_factors`: None for 22 where users and items average 100 ratings, 4 where users average fewer than 4, else 14; `reg`: None learns the priors and the noise, a number
-    is a fixed ridge on factors for ratings scaled to unit variance (biases: 4), features then help with users, and with rows that have no ratings or come later, and predictions have no `std`; `n_sweeps`: passes over both sides, fewer if `fit`
+    is a fixed ridge on factors for ratings scaled to unit variance (biases: 4), features then help with users, and with rows that have no ratings or come later; `n_sweeps`: passes over both sides, fewer if `fit`
     is given validation rows; `n_taste`: taste features that inform learned priors, 0 for none; `seed`; `n_jobs`: threads, -1 for all
     cores (results do not depend on it); `device`: 'auto', 'cpu' or 'cuda'.
     """
@@ -286,7 +304,10 @@ class ALSMF(RatingEstimator):
             features = side_features(data, taste, content if learn else Content())
             users, items = start_parts(data, ratings, k, ridge_prior(k, self.reg, ratings), features, self.seed, pool=pool)
             del ratings  # both sides hold them now
-            return in_stars(run_sweeps(users, items, self.n_sweeps, learn, pool, watched), mean, scale, learn, taste)
+            state = run_sweeps(users, items, self.n_sweeps, learn, pool, watched)
+            if not learn:
+                ridge_spread(state, len(data), pool)
+            return in_stars(state, mean, scale, learn, taste)
 
 # %% ../nbs/08_als.ipynb #1dd6fdfa
 def watched_tensors(data: Interactions, mean: float, scale: float, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
@@ -323,11 +344,9 @@ def in_stars(state: Sweeps, mean: float, scale: float, learn: bool, taste: Taste
     users, items = state.users, state.items
     history = pd.DataFrame(state.history)
     history[[c for c in ("noise", "validation_rmse") if c in history]] *= scale
-    posterior = None
-    if learn:
-        user_mean, item_mean = (part.vectors[part.rated, :-1].mean(0) for part in (users, items))
-        noise = np.full(len(users.rated) + 1, scale ** 2 / state.noise_precision, dtype=np.float32)
-        posterior = SpreadPosterior(noise, spread_in_stars(users, item_mean, scale), spread_in_stars(items, user_mean, scale))
+    user_mean, item_mean = (part.vectors[part.rated, :-1].mean(0) for part in (users, items))
+    noise = np.full(len(users.rated) + 1, scale ** 2 / state.noise_precision, dtype=np.float32)
+    posterior = (SpreadPosterior if learn else RidgePosterior)(noise, spread_in_stars(users, item_mean, scale), spread_in_stars(items, user_mean, scale))
     tables = [part.vectors.cpu().numpy() for part in (users, items)]
     rated = [part.rated.cpu().numpy() for part in (users, items)]
     found = center(mean, scale, *tables, *rated)

@@ -492,7 +492,7 @@ class RatingEstimator(Fitted, BaseEstimator):
             self.model_ = _wrap(self, found, data, cols, user_ids, item_ids)
             if content.any:
                 self.model_ = replace(self.model_, content=self.learn_content(data, content))
-            if found.user_prior is None or (content.any and found.posterior is None):
+            if found.user_prior is None or (content.any and not len(found.user_prior.given) + len(found.item_prior.given)):
                 self.model_ = self.learn_priors(self.model_, data)
         self.history_, self.interactions_, self.features_ = found.history, data, tables
         return self

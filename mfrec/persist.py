@@ -15,7 +15,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from .als import SpreadPosterior
+from .als import RidgePosterior, SpreadPosterior
 from .bayes import DrawnPrior, SampledPosterior
 from .content import FeatureSchema
 from .data import Columns, DataError
@@ -26,7 +26,7 @@ from .model import ContentModel, FactorModel, Posterior, RowPrior, Side, fitted_
 FORMAT = 4  # 2: a sampled posterior carries the priors of its draws; 3: a schema the marks between several values; 4: its columns as pairs
 READABLE = (3, FORMAT)
 _ARRAYS = ("biases", "factors", "n_ratings")
-POSTERIORS = {kind.__name__: kind for kind in (SpreadPosterior, SampledPosterior)}  # what a saved model may carry
+POSTERIORS = {kind.__name__: kind for kind in (SpreadPosterior, RidgePosterior, SampledPosterior)}  # what a saved model may carry
 
 
 def _side_arrays(name: str, side: Side) -> dict[str, np.ndarray]:

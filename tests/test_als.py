@@ -42,11 +42,29 @@ def test_learned_noise_is_what_is_left_of_the_ratings(ratings):
     assert left < als.history_.noise.iloc[-1] < 1.1 * ratings.rating.std()
 
 
-def test_intervals_cover_what_they_say(ratings):
+@pytest.mark.parametrize("reg", [None, 6.0, 12.0])
+def test_intervals_cover_what_they_say(ratings, reg):
     train, test = mfrec.split_random(ratings, 0.2)
-    frame = mfrec.ALSMF().fit(train).predict_frame(test, clip=False)
+    frame = mfrec.ALSMF(reg=reg).fit(train).predict_frame(test, clip=False)
     inside = ((test.rating - frame.prediction).abs() <= 1.2816 * frame["std"]).mean()
     assert 0.75 < inside < 0.85
+
+
+def test_a_fixed_ridge_finds_the_noise_and_what_each_user_leaves_open():
+    rng, n_users, n_items = np.random.default_rng(0), 300, 200
+    p, q, b = rng.normal(size=(n_users, 2)), rng.normal(size=(n_items, 2)), rng.normal(size=n_users) * 0.5
+    users, items = np.divmod(rng.permutation(n_users * n_items)[:20_000], n_items)
+    frame = pd.DataFrame({"userId": users, "movieId": items, "rating": (b[users] + (p[users] * q[items]).sum(1) + 0.6 * rng.normal(size=20_000)).astype("float32")})
+    model = mfrec.ALSMF(n_factors=2, reg=0.5, n_sweeps=30).fit(frame).model_
+    assert model.posterior.noise[0] ** 0.5 == pytest.approx(0.6, rel=0.02)  # the residuals alone have 0.576
+    # A user's own share of the variance against the inverse of the normal equations, in standardized units: the bias's, and two factors' which hardly correlate.
+    scale, tau = frame.rating.std(ddof=0), frame.rating.var(ddof=0) / model.posterior.noise[0]
+    factors = model.item.factors / np.sqrt(scale)
+    for user in (0, 7):
+        z = np.column_stack([factors[model.item.ids.transform(frame.movieId[frame.userId == user])], np.ones((frame.userId == user).sum())])
+        exact = np.linalg.inv(tau * (z.T @ z + np.diag([0.5, 0.5, 4.0])))
+        assert model.posterior.user[user, :2] / scale == pytest.approx(np.diag(exact)[:2], rel=0.03)
+        assert model.posterior.user[user, 4] / scale ** 2 == pytest.approx(exact[2, 2], rel=0.05)
 
 
 def test_more_sweeps_do_no_harm_on_few_ratings():
