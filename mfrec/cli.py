@@ -186,9 +186,18 @@ def _text_ids(model: FactorModel) -> tuple[bool, bool]:
     return tuple(side.ids.classes_.dtype == object for side in (model.user, model.item))
 
 
-def _names_of(item: str, user: str) -> tuple[str | None, str | None]:
-    "Names of the id columns of items and users to look for in files; None for the usual ones, which are found anyway."
-    return tuple(None if col in KNOWN_COLUMNS[role] else col for role, col in (("item", item), ("user", user)))
+def _names(model: FactorModel, *given: str | None) -> list[str | None]:
+    "Columns of users, items and ratings to look for in files: those given, else the model's; None for the usual ones, which are found anyway."
+    usual = ((role, getattr(model.columns, role)) for role in ("user", "item", "rating"))
+    return [name or (None if own in KNOWN_COLUMNS[role] else own) for name, (role, own) in zip((*given, None, None, None), usual)]
+
+
+def _as_model(model: FactorModel, frame: pd.DataFrame, names: list[str | None], where: str, need: tuple[str, ...] = ("user", "item", "rating")) -> pd.DataFrame:
+    "The frame with its columns named as the model's. Of two that could be meant, one called as the model's is."
+    own = {role: getattr(model.columns, role) for role in need}
+    wanted = {f"{role}_col": name or (own[role] if own[role] in frame else None) for role, name in zip(need, names)}
+    cols = find_columns(frame, **wanted, need=need, where=where)
+    return frame.rename(columns={getattr(cols, role): name for role, name in own.items()})
 
 
 def _predicted(model: FactorModel, pairs: pd.DataFrame, features: dict[str, pd.DataFrame], later: pd.DataFrame | None) -> pd.DataFrame:
@@ -212,17 +221,15 @@ def predict(model_dir: ModelDir,
     if out.suffix not in (".csv", ".parquet"):
         raise SettingError(f"--out {out}: the name must end in .csv or .parquet")
     model = load(model_dir)
-    user, item = user_col or model.columns.user, item_col or model.columns.item
-    text_ids = dict(zip((user, item), _text_ids(model)))
-    frame = _read_pairs(pairs, text_ids)
-    find_columns(frame, user, item, need=("user", "item"), where=str(pairs))
-    to_model = {user: model.columns.user, item: model.columns.item}
-    features = _features(items, users, *_names_of(item, user))
-    later = ratings and _ratings(ratings, user, item, model.columns.rating, string_ids=all(text_ids.values())).rename(columns=to_model)
-    predicted = _predicted(model, frame.rename(columns=to_model), features, later)
+    names, text_ids = _names(model, user_col, item_col), _text_ids(model)
+    frame = _read_pairs(pairs, {col: text for role, name, text in zip(("user", "item"), names, text_ids) for col in (name, *KNOWN_COLUMNS[role])})
+    asked = _as_model(model, frame, names, str(pairs), need=("user", "item"))
+    features = _features(items, users, names[1], names[0])
+    later = ratings and _as_model(model, _ratings(ratings, *names, string_ids=all(text_ids)), names, ratings)
+    predicted = _predicted(model, asked, features, later)
     result = frame.assign(**{name: predicted[name] for name in ("prediction", "std", "level") if name in predicted})
     if items is not None:
-        result["title"] = titles_of(frame[item], features["items"], item if item in features["items"] else None)
+        result["title"] = titles_of(asked[model.columns.item], features["items"], names[1] if names[1] in features["items"] else None)
     try:
         result.to_csv(out, index=False) if out.suffix == ".csv" else result.to_parquet(out, index=False)
     except OSError as error:
@@ -234,12 +241,12 @@ def predict(model_dir: ModelDir,
 def update(model_dir: ModelDir, new: Annotated[str, typer.Argument(help="New ratings: as DATA of `mfrec fit`.")],
            ratings: Annotated[list[str], typer.Option(help="Ratings the model was fitted on; once more for each file taken in since.")],
            out: Annotated[Path, typer.Option(help="Folder to write the updated model to.")],
-           items: Items = None, users: Users = None, on_duplicates: Duplicates = "error"):
+           items: Items = None, users: Users = None, on_duplicates: Duplicates = "error", user_col: UserCol = None, item_col: ItemCol = None, rating_col: RatingCol = None):
     "Take new ratings into a saved model: what they touch is solved again, new users and items among it."
     model = load(model_dir)
-    cols, string_ids = model.columns, all(_text_ids(model))
-    features = _features(items, users, *_names_of(cols.item, cols.user))
-    *old, more = (_ratings(data, cols.user, cols.item, cols.rating, on_duplicates=on_duplicates, string_ids=string_ids) for data in (*ratings, new))
+    names, string_ids = _names(model, user_col, item_col, rating_col), all(_text_ids(model))
+    features = _features(items, users, names[1], names[0])
+    *old, more = (_as_model(model, _ratings(data, *names, on_duplicates=on_duplicates, string_ids=string_ids), names, data) for data in (*ratings, new))
     start = time.perf_counter()
     updated = model.update(pd.concat(old), more, **features)
     updated.save(out)
@@ -288,7 +295,8 @@ def main() -> None:
     try:
         app(prog_name="mfrec")
     except MfrecError as error:
-        print(f"mfrec: {' '.join(str(error).split())}", file=sys.stderr)
+        text = re.sub(r"\b(user|item|rating|time)_col=", r"--\1-col", " ".join(str(error).split()))  # as the option is called here
+        print(f"mfrec: {text}", file=sys.stderr)
         raise SystemExit(2) from None
     except BrokenPipeError:  # the reader of a pipe has gone, as in `mfrec evaluate ... | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -331,3 +331,25 @@ def test_columns_of_users_by_name(mfrec, files):
     for args, said in ((("--users", files / "people.csv", "--user-columns", "job"), "users: no column 'job'"), (("--user-columns", "job"), "--users, which is missing")):
         code, _, err = mfrec("evaluate", files / "ratings.csv", "--solver", "bias", *args)
         assert code == 2 and said in err and err.count("\n") == 1
+
+
+def test_files_may_name_their_columns_otherwise_than_the_model(mfrec, files):
+    "Any of the usual names, or the one that an option gives; of two usual ones the model's own."
+    mfrec("fit", files, "--out", files / "m", "--solver", "bias")
+    ratings = read_ratings(files)
+    pairs = ratings[["userId", "movieId"]].head(5)
+    new = ratings.head(3).assign(movieId=-1)
+    answers = []
+    for names, options in (({}, []), ({"userId": "user_id", "movieId": "item_id"}, []), ({"userId": "who"}, ["--user-col", "who"])):
+        asked = pairs.rename(columns=names) if names else pairs.assign(item=0)
+        asked.to_csv(files / "pairs.csv", index=False)
+        code, out, err = mfrec("predict", files / "m", files / "pairs.csv", "--out", files / "p.csv", *options)
+        assert (code, err) == (0, "")
+        answers.append(pd.read_csv(files / "p.csv").prediction)
+        if not options:
+            new.rename(columns=names).to_csv(files / "new.csv", index=False)
+            code, out, err = mfrec("update", files / "m", files / "new.csv", "--ratings", files, "--out", files / "m2")
+            assert code == 0 and "has taken in 3 ratings" in out and -1 in load(files / "m2").item.ids.classes_
+    assert answers[0].equals(answers[1]) and answers[0].equals(answers[2])
+    code, out, err = mfrec("predict", files / "m", files / "pairs.csv", "--out", files / "p.csv")
+    assert code == 2 and "name it with --user-col" in err
