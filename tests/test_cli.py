@@ -338,7 +338,7 @@ def test_files_may_name_their_columns_otherwise_than_the_model(mfrec, files):
     mfrec("fit", files, "--out", files / "m", "--solver", "bias")
     ratings = read_ratings(files)
     pairs = ratings[["userId", "movieId"]].head(5)
-    new = ratings.head(3).assign(movieId=-1)
+    new = ratings.drop_duplicates("userId").head(3).assign(movieId=-1)
     answers = []
     for names, options in (({}, []), ({"userId": "user_id", "movieId": "item_id"}, []), ({"userId": "who"}, ["--user-col", "who"])):
         asked = pairs.rename(columns=names) if names else pairs.assign(item=0)
