@@ -518,7 +518,7 @@ class UserSlopes(Sampler):
     def slope_scale(self, known: Tensor) -> tuple[int, np.ndarray]:
         "Degrees of freedom and inverse scale of the Wishart prior of the slopes' precision; it follows when the unit of `known` changes."
         f = known.shape[1]
-        return f + self.priors.extra_dof, (f + self.priors.extra_dof) * self.priors.slope_variance * float(known.square().sum(1).mean()) * np.eye(f)
+        return f + self.priors.extra_dof, (f + self.priors.extra_dof) * self.priors.slope_variance * max(float(known.square().sum(1).mean()), 1e-3) * np.eye(f)
 
     def draw_prior(self, side: int, rows: Tensor) -> Hyper:
         "For users also the precision of their slopes, whose mean is zero."
@@ -847,6 +847,8 @@ class BayesianMF(RatingEstimator):
         for name, (value, least) in whole.items():
             if value is not None and not (isinstance(value, (int, np.integer)) and value >= least):
                 raise SettingError(f"{name}={value}; it must be a whole number, {least} or more")
+        if not isinstance(self.user_slopes, (bool, np.bool_)):
+            raise SettingError(f"user_slopes={self.user_slopes!r}; it must be True or False")
         if self.likelihood not in ("auto", "gaussian", "probit"):
             raise SettingError(f"likelihood={self.likelihood!r}; it must be 'auto', 'gaussian' or 'probit'")
 

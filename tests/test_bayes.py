@@ -266,6 +266,20 @@ def test_slopes_of_their_own_help_the_opinionated(likelihood):
     assert mfrec.rmse(test.rating, folded.predict(test)) < 1.05 * -own.score(test)
 
 
+@pytest.mark.parametrize("rows", [[(1, 1, 3)], [(1, 1, 3), (1, 2, 4)], [(u, i, 1 + (u + i) % 4) for u in range(4) for i in range(3)]])
+@pytest.mark.parametrize("likelihood", ["auto", "gaussian"])
+def test_slopes_on_features_that_say_nothing_and_tiny_tables(rows, likelihood):
+    frame = pd.DataFrame(rows, columns=["userId", "movieId", "rating"])
+    items = pd.DataFrame({"movieId": frame.movieId.unique(), "genres": "x", "year": 2000})
+    found = BayesianMF(**FAST, user_slopes=True, likelihood=likelihood).fit(frame, items=items).predict_frame(frame)
+    assert np.isfinite(found[["prediction", "std"]].to_numpy(float)).all()
+
+
+def test_slopes_are_yes_or_no(sample, items):
+    with pytest.raises(mfrec.SettingError, match="user_slopes='yes'; it must be True or False"):
+        BayesianMF(**FAST, user_slopes="yes").fit(sample[0], items=items)
+
+
 def test_slopes_need_features_of_items(sample):
     with pytest.raises(mfrec.SettingError, match="user_slopes=True.*items="):
         BayesianMF(**FAST, user_slopes=True).fit(sample[0])
