@@ -534,12 +534,12 @@ class UserSlopes(Sampler):
         "Items without their known columns, from ratings less what these say, then with them again."
         if side == 0:
             return super().draw_side(side, rows, groups, table, noise)
-        (rows, known), (users, slopes), x = apart(rows, self.k), apart(self.user, self.k), self.features[1]
+        (rows, known), (users, slopes) = apart(rows, self.k), apart(self.user, self.k)
         alone = lambda columns: torch.cat([columns, columns.new_zeros(len(columns), 1)], 1)
         told = predict_rows(self.by_user, gather_table(alone(known)), alone(slopes), self.pool)
         hyper, drawn, *fit = super().draw_side(side, rows, less(groups, told), gather_table(users, self.noise), noise)
-        average, by_features = known[self.rated[1]].mean(0, keepdim=True), (x.values.T @ known).cpu().numpy() / x.diagonal[:, None]
-        hyper = join_prior(hyper, known, KNOWN_PRECISION * torch.eye(known.shape[1]).to(known), np.vstack([average.cpu().numpy(), by_features]))
+        f = known.shape[1]  # how features lead to these columns needs no slopes: see drawn_prior
+        hyper = join_prior(hyper, known, KNOWN_PRECISION * torch.eye(f).to(known), np.zeros((len(hyper.slopes), f)))
         return hyper, Drawn(join(drawn.vectors, known), join(drawn.means, known), drawn.squared_errors), *fit
 
     def widen(self, rng: np.random.Generator) -> None:
@@ -709,10 +709,16 @@ def new_row(hyper: Hyper, rng: np.random.Generator) -> Tensor:
     return (middle + torch.linalg.solve_triangular(torch.linalg.cholesky(hyper.precision).T, normal, upper=True)[:, 0])[None]
 
 # %% ../nbs/09_bayes.ipynb #8bebe1aa
-def drawn_prior(hypers: list[Hyper], features: Features, basis: np.ndarray, size: float, scale: np.ndarray, shift: float) -> DrawnPrior:
-    "The priors of one side in stars: columns times `scale` (d,), biases plus `shift`; given features were divided by `size`."
-    slopes = np.stack([features.as_given(hyper.slopes) for hyper in hypers]) * scale
-    start, slopes, t = slopes[:, 0], slopes[:, 1:], basis.shape[1]
+def drawn_prior(hypers: list[Hyper], features: Features, basis: np.ndarray, size: float, scale: np.ndarray, shift: float,
+                known: np.ndarray | None = None) -> DrawnPrior:
+    "The priors of one side in stars: columns times `scale` (d,), biases plus `shift`; given features were divided by `size`. Columns before the bias may be these, `known` (n, f), themselves."
+    slopes, t = np.stack([features.as_given(hyper.slopes) for hyper in hypers]), basis.shape[1]
+    if known is not None:
+        at, size_of = slice(-1 - known.shape[1], -1), lambda x: float(np.linalg.norm(x)) or 1.0
+        units = [size_of(hyper.mean[:, at].cpu().numpy()) / size_of(known) for hyper in hypers]  # which follow the latent unit
+        slopes[:, 1 + t:, at] = np.multiply.outer(units, np.eye(known.shape[1]))
+    slopes = slopes * scale
+    start, slopes = slopes[:, 0], slopes[:, 1:]
     start[:, -1] += shift
     slopes[:, t:] /= size
     precision = np.stack([hyper.precision.cpu().numpy() for hyper in hypers]) / np.outer(scale, scale)
@@ -720,7 +726,7 @@ def drawn_prior(hypers: list[Hyper], features: Features, basis: np.ndarray, size
 
 
 def in_stars(summary: Summary, data: Interactions, mean: float, unit: float, levels: np.ndarray, features: tuple[Features, Features],
-             blocks: FeatureBlocks) -> Solution:
+             blocks: FeatureBlocks, user_slopes: bool = False) -> Solution:
     """The summary of a chain as a Solution; `mean` and `unit` say how ratings were standardized.
 
     With levels these are replaced: the latent scale is laid on the stars by a regression of expected ratings on latent predictions.
@@ -739,8 +745,8 @@ def in_stars(summary: Summary, data: Interactions, mean: float, unit: float, lev
     scale = np.float32([unit ** 0.5] * (summary.draws[0][0].shape[1] - 1) + [unit])
     draws = [torch.stack(side).cpu().numpy() * scale for side in zip(*summary.draws)]
     draws[1][..., -1] += np.float32(mean)
-    sides = zip(zip(*summary.hypers), features, (blocks.taste.of_item, blocks.taste.of_user), blocks.sizes, (0.0, mean))
-    priors = [drawn_prior(hypers, table, basis, size, scale, shift) for hypers, table, basis, size, shift in sides]
+    sides = zip(zip(*summary.hypers), features, (blocks.taste.of_item, blocks.taste.of_user), blocks.sizes, (0.0, mean), (None, blocks.given[1] if user_slopes else None))
+    priors = [drawn_prior(hypers, table, basis, size, scale, shift, known) for hypers, table, basis, size, shift, known in sides]
     posterior = SampledPosterior(noise * np.float32(unit ** 2), item_noise, *draws, (mean + unit * thresholds).astype(np.float32), levels.astype(np.float32), *priors)
     found = center(mean, unit, user.cpu().numpy(), item.cpu().numpy(), data.user_counts > 0, data.item_counts > 0)
     return replace(found, posterior=posterior)
@@ -866,7 +872,7 @@ class BayesianMF(RatingEstimator):
             sampler = start_chain(data, k, levels, blocks.taste, blocks.given, self.seed, device, pool, self.user_slopes)
             summary, history = run_chain(sampler, self.burn_in, self.n_samples, watch)
             history["noise"] *= (levels[-2:].sum() - levels[:2].sum()) / 2 if len(levels) else unit  # in stars
-            return replace(in_stars(summary, data, mean, unit, levels, sampler.features, blocks), history=history)
+            return replace(in_stars(summary, data, mean, unit, levels, sampler.features, blocks, self.user_slopes), history=history)
 
 # %% ../nbs/09_bayes.ipynb #c15838bc
 def plot_chain(history: pd.DataFrame, ax: plt.Axes | None = None) -> plt.Axes:

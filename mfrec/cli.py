@@ -197,7 +197,8 @@ def _as_model(model: FactorModel, frame: pd.DataFrame, names: list[str | None], 
     own = {role: getattr(model.columns, role) for role in need}
     wanted = {f"{role}_col": name or (own[role] if own[role] in frame else None) for role, name in zip(need, names)}
     cols = find_columns(frame, **wanted, need=need, where=where)
-    return frame.rename(columns={getattr(cols, role): name for role, name in own.items()})
+    chosen = {getattr(cols, role): name for role, name in own.items()}
+    return frame[list(chosen)].rename(columns=chosen)
 
 
 def _predicted(model: FactorModel, pairs: pd.DataFrame, features: dict[str, pd.DataFrame], later: pd.DataFrame | None) -> pd.DataFrame:

@@ -366,7 +366,7 @@ def follow_taste(model: FactorModel, side: str, ids: IdEncoder) -> tuple[Side, P
 def solve_new(model: FactorModel, side: str, rows: np.ndarray, columns: np.ndarray, stars: np.ndarray, n_rows: int,
               features: np.ndarray | None) -> tuple[np.ndarray, Posterior | None]:
     "Vectors [factors, bias] (n_rows, k + 1) of rows of one side, zero for those without ratings, and what is known of their errors; arguments as of `row_systems`."
-    if not isinstance(model.posterior, SampledPosterior):
+    if model.posterior is None or isinstance(model.posterior, SpreadPosterior):
         spread = getattr(model.posterior, OTHER[side]) if type(model.posterior) is SpreadPosterior else None
         others, prior = vectors_of(getattr(model, OTHER[side])), getattr(model, side).prior
         solved = solve_side(rows, columns, stars - np.float32(model.mean), n_rows, others, prior, spread, features)
@@ -403,7 +403,7 @@ def learn_priors(model: FactorModel, data: Interactions) -> FactorModel:
     """The model with priors for both sides, unless its draws have theirs, and its users solved once more where theirs is a new one; `data`
     are the ratings it was fitted on."""
     features, item_features = (None, None) if model.content is None else (model.content.user_features, model.content.item_features)
-    if not isinstance(model.posterior, SampledPosterior):
+    if model.posterior is None or isinstance(model.posterior, SpreadPosterior):
         left, own = data.ratings - predict_positions(model, data.users, data.items), model.user.prior is not None
         noise, variance = max(float(np.square(left).mean(dtype=np.float64)), 1e-6), float(data.ratings.var(dtype=np.float64))
         model = replace(model, user=replace(model.user, prior=learn_prior(model.user, noise, variance, features)),

@@ -215,7 +215,7 @@ def add_rated(model: FactorModel, ratings: pd.DataFrame) -> FactorModel:
         raise DataError(f"{where}: none of the {lost:,} rows has a user or an item that the model knows")
     if lost:
         warnings.warn(f"{where}: {lost:,} of {len(new):,} rows are of new users for items that nobody known has rated, and were left out", MfrecWarning, stacklevel=3)
-    return replace(model, about=model.about | {"folded_in": len(new) - lost})
+    return replace(model, about=model.about | {"folded_in": model.about.get("folded_in", 0) + len(new) - lost})
 
 # %% ../nbs/12_updates.ipynb #0ae6643e
 @fitted_method
@@ -238,6 +238,8 @@ def update(model: FactorModel, ratings: pd.DataFrame, new: pd.DataFrame, items: 
 
 def history_of(model: FactorModel, ratings: pd.DataFrame) -> Interactions:
     "`ratings` by position. Raises DataError, naming an id, unless they can be those the model has learned from; in updates, of several ratings of a pair the last counts."
+    if "folded_in" in model.about:
+        raise SettingError("ratings were folded into this model; update the one it was made from, with those ratings among the new ones")
     cols = find_columns(ratings, model.columns.user, model.columns.item, model.columns.rating)
     check_ratings(ratings, cols)
     for side, col in ((model.user, cols.user), (model.item, cols.item)):

@@ -67,6 +67,13 @@ def test_a_fixed_ridge_finds_the_noise_and_what_each_user_leaves_open():
         assert model.posterior.user[user, 4] / scale ** 2 == pytest.approx(exact[2, 2], rel=0.05)
 
 
+@pytest.mark.parametrize("rows", [[(1, 1, 3)], [(u, i, 4) for u in range(10) for i in range(5)]])
+def test_a_ridge_that_leaves_nothing_is_not_certain(rows):
+    frame = pd.DataFrame(rows, columns=["userId", "movieId", "rating"])
+    found = mfrec.ALSMF(reg=6.0, n_factors=3).fit(frame).predict_frame(pd.concat([frame, frame.head(1).assign(userId=-1)]))
+    assert found["std"].min() > 0.15
+
+
 def test_more_sweeps_do_no_harm_on_few_ratings():
     train, test = mfrec.split_random(mfrec.sample_ratings(20_000, seed=8).head(5_000), 0.2)
     few, many = (-mfrec.ALSMF(n_sweeps=n).fit(train).score(test) for n in (8, 60))

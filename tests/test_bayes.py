@@ -222,11 +222,12 @@ def test_more_sweeps_do_no_harm_on_little_data(name, n):
     assert late <= early + 0.002
 
 
-# Five seeds gave 0.8704 to 0.8719 on ml-100k and 0.8013 to 0.8030 on ml-latest-small; on other machines a chain takes another path, so three count. The most accurate tuned peer has 0.8785 and 0.8064, 1.5369 on movietweetings and 0.8011 on goodbooks.
-@pytest.mark.parametrize("name, at_most", [("ml-100k", 0.872), ("movietweetings", 1.520), ("goodbooks-10k", 0.8005)])
-def test_accuracy_on_the_standard_mask(name, at_most):
+# Five seeds gave 0.8704 to 0.8719 on ml-100k and 0.8013 to 0.8030 on ml-latest-small; on other machines a chain takes another path, so three count. The most accurate tuned peer has 0.8785 and 0.8064, 1.5369 on movietweetings
+# and 0.7979 on goodbooks, which the default is behind and a Gaussian likelihood ahead of.
+@pytest.mark.parametrize("name, at_most, likelihood", [("ml-100k", 0.872, "auto"), ("movietweetings", 1.520, "auto"), ("goodbooks-10k", 0.8005, "auto"), ("goodbooks-10k", 0.7979, "gaussian")])
+def test_accuracy_on_the_standard_mask(name, at_most, likelihood):
     train, test = mask(name)
-    errors = [-BayesianMF(seed=seed).fit(train).score(test) for seed in range(3 if name == "ml-100k" else 1)]
+    errors = [-BayesianMF(seed=seed, likelihood=likelihood).fit(train).score(test) for seed in range(3 if name == "ml-100k" else 1)]
     assert np.mean(errors) <= at_most
 
 
@@ -262,6 +263,13 @@ def test_slopes_of_their_own_help_the_opinionated(likelihood):
     without, own = (BayesianMF(**settings, user_slopes=slopes).fit(train, items=items) for slopes in (False, True))
     assert -own.score(test) < 0.9 * -without.score(test)
     assert own.fold_in(train).predict(test) == pytest.approx(own.predict(test), abs=1e-3)
+    names, posterior = own.model_.content.item_schema.names, own.model_.posterior  # a user's whole slope: through the factors, and their own
+    found = np.einsum("sjd,sud->uj", posterior.item_prior.slopes[..., :-1], posterior.user_draws[:, :-1, :-1])[np.argsort(own.model_.user.ids.classes_)]
+    planted = np.random.default_rng(0)
+    planted.random((200, 8))
+    slopes = planted.normal(size=(300, 8)) * 0.5  # as in `opinionated`
+    for j in range(8):
+        assert np.corrcoef(found[:, names.index(f"g{j}")], slopes[:, j])[0, 1] > 0.7
     folded = own.fold_in_items(train, items=items)  # items by their ratings and features, slopes of users as they are
     assert mfrec.rmse(test.rating, folded.predict(test)) < 1.05 * -own.score(test)
 
@@ -273,6 +281,19 @@ def test_slopes_on_features_that_say_nothing_and_tiny_tables(rows, likelihood):
     items = pd.DataFrame({"movieId": frame.movieId.unique(), "genres": "x", "year": 2000})
     found = BayesianMF(**FAST, user_slopes=True, likelihood=likelihood).fit(frame, items=items).predict_frame(frame)
     assert np.isfinite(found[["prediction", "std"]].to_numpy(float)).all()
+
+
+def test_a_new_item_has_its_own_known_columns_whatever_its_taste():
+    "More taste features than items: what is known of an item must not be read from who rated it."
+    ratings, items = opinionated(n_items=60)
+    model = BayesianMF(n_factors=2, n_samples=6, burn_in=2, n_taste=128, user_slopes=True).fit(ratings, items=items).model_
+    prior, g = model.posterior.item_prior, len(model.content.item_schema.names)
+    taste = prior.basis.shape[1]
+    assert (prior.slopes[:, :taste, -1 - g:-1] == 0).all() and (prior.start[:, -1 - g:-1] == 0).all()
+    own = prior.slopes[:, taste:, -1 - g:-1]
+    assert np.allclose(own, own[:, :1, :1] * np.eye(g), rtol=1e-4, atol=1e-6)
+    drawn = model.posterior.item_draws[:, :-1, -1 - g:-1]
+    assert np.allclose(model.content.item_features @ own, drawn, atol=2e-3 * np.abs(drawn).max())
 
 
 def test_slopes_are_yes_or_no(sample, items):

@@ -59,7 +59,7 @@ def test_features_reach_the_factors_of_rated_films(solver):
     assert -seeing.score(test) < -0.7 * blind.score(test)
 
 
-def assert_planted_preferences(solver):
+def test_planted_preferences_are_found_with_their_sign(solver):
     "For everybody of whom the evidence is clear the sign, and the stars between the two genres, as planted."
     ratings, items = tastes(per_item=30)
     rng = np.random.default_rng(0)
@@ -71,14 +71,6 @@ def assert_planted_preferences(solver):
     assert (np.sign(between) == np.sign(away))[clear].all() and clear.sum() > 100
     assert np.polyfit(2 * away, between, 1)[0] == pytest.approx(1, abs=0.05)
     assert model.describe_preferences(0).count("±") == 2
-
-
-def test_planted_preferences_are_found_with_their_sign(solver):
-    assert_planted_preferences(solver)
-
-
-def test_so_they_are_beside_slopes_in_the_chain():
-    assert_planted_preferences(mfrec.BayesianMF(n_factors=2, n_samples=8, burn_in=2, n_taste=8, user_slopes=True))
 
 
 def test_what_a_genre_is_worth_counts_ratings_not_films():

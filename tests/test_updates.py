@@ -122,3 +122,12 @@ def test_pairs_of_newcomers_are_left_out(halves, arrivals):
     for rows, message in ((strangers, "none of the 2 rows"), (by_fans.assign(rating=9), "outside the scale"), (halves[0].head(3), known)):
         with pytest.raises(mfrec.DataError, match=message):
             model.add_rated(rows)
+
+
+def test_a_model_with_ratings_folded_in_says_which_to_update(halves):
+    old, new = halves
+    model = mfrec.BiasModel().fit(old).model_
+    grown = model.add_rated(old.head(3).assign(userId=-4)).add_rated(old.head(2).assign(userId=-5))
+    assert grown.about["folded_in"] == 5
+    with pytest.raises(mfrec.SettingError, match="update the one it was made from"):
+        grown.update(old, new)
