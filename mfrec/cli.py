@@ -193,12 +193,14 @@ def _names(model: FactorModel, *given: str | None) -> list[str | None]:
 
 
 def _as_model(model: FactorModel, frame: pd.DataFrame, names: list[str | None], where: str, need: tuple[str, ...] = ("user", "item", "rating")) -> pd.DataFrame:
-    "The frame with its columns named as the model's. Of two that could be meant, one called as the model's is."
+    "The frame with its columns named as the model's, and ids as text where the model's are. Of two columns that could be meant, one called as the model's is."
     own = {role: getattr(model.columns, role) for role in need}
     wanted = {f"{role}_col": name or (own[role] if own[role] in frame else None) for role, name in zip(need, names)}
     cols = find_columns(frame, **wanted, need=need, where=where)
     chosen = {getattr(cols, role): name for role, name in own.items()}
-    return frame[list(chosen)].rename(columns=chosen)
+    frame = frame[list(chosen)].rename(columns=chosen)
+    digits = [own[role] for role, text in zip(("user", "item"), _text_ids(model)) if text and frame[own[role]].dtype.kind in "iu"]
+    return frame.astype(dict.fromkeys(digits, str))
 
 
 def _predicted(model: FactorModel, pairs: pd.DataFrame, features: dict[str, pd.DataFrame], later: pd.DataFrame | None) -> pd.DataFrame:

@@ -353,3 +353,13 @@ def test_files_may_name_their_columns_otherwise_than_the_model(mfrec, files):
     assert answers[0].equals(answers[1]) and answers[0].equals(answers[2])
     code, out, err = mfrec("predict", files / "m", files / "pairs.csv", "--out", files / "p.csv")
     assert code == 2 and "name it with --user-col" in err
+
+
+def test_ids_are_text_where_the_model_s_are_though_a_file_has_digits_only(mfrec, files):
+    ratings = read_ratings(files).assign(userId=lambda f: "u" + f.userId.astype(str))
+    ratings.to_csv(files / "named.csv", index=False)
+    mfrec("fit", files / "named.csv", "--out", files / "m", "--solver", "bias")
+    ratings.head(2).assign(userId=["900001", "900002"]).to_csv(files / "new.csv", index=False)
+    code, out, err = mfrec("update", files / "m", files / "new.csv", "--ratings", files / "named.csv", "--out", files / "m2")
+    assert code == 0, err
+    assert set(load(files / "m2").user.ids.lookup(["900001", "900002"])) - {-1}
