@@ -12,6 +12,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                            'mfrec.als.SpreadPosterior': ('als.html#spreadposterior', 'mfrec/als.py'),
                            'mfrec.als.SpreadPosterior.variance': ('als.html#spreadposterior.variance', 'mfrec/als.py'),
                            'mfrec.als.Sweeps': ('als.html#sweeps', 'mfrec/als.py'),
+                           'mfrec.als.check_whole': ('als.html#check_whole', 'mfrec/als.py'),
                            'mfrec.als.choose_factors': ('als.html#choose_factors', 'mfrec/als.py'),
                            'mfrec.als.half_sweep': ('als.html#half_sweep', 'mfrec/als.py'),
                            'mfrec.als.in_stars': ('als.html#in_stars', 'mfrec/als.py'),

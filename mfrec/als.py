@@ -6,8 +6,8 @@
 __all__ = ['EXPLAINED', 'BIAS_RIDGE', 'PRIOR_ROWS', 'PATIENCE', 'MIN_GAIN', 'NOISE_RATINGS', 'Features', 'Part',
            'standardized_features', 'is_crowded', 'choose_factors', 'ridge_prior', 'side_features', 'start_parts',
            'half_sweep', 'penalty', 'learned_noise', 'regress', 'learned_prior', 'Sweeps', 'run_sweeps', 'score_pairs',
-           'SpreadPosterior', 'spread_in_stars', 'RidgePosterior', 'ridge_spread', 'ALSMF', 'watched_tensors',
-           'row_prior', 'in_stars']
+           'SpreadPosterior', 'spread_in_stars', 'RidgePosterior', 'ridge_spread', 'check_whole', 'ALSMF',
+           'watched_tensors', 'row_prior', 'in_stars']
 
 # %% ../nbs/08_als.ipynb #adb08e4c
 import time
@@ -264,6 +264,13 @@ def ridge_spread(state: Sweeps, n_ratings: int, pool) -> None:
         part.spread = spread_table(found.variances / state.noise_precision, found.covariances / state.noise_precision)
         part.prior = Prior(part.prior.precision * state.noise_precision, part.prior.mean)
 
+# %% ../nbs/08_als.ipynb #b2b7b492
+def check_whole(**settings: tuple[int | None, int]) -> None:
+    "Raise SettingError unless each setting, (value, least), is a whole number of at least that; None stands for a default."
+    for name, (value, least) in settings.items():
+        if value is not None and not (isinstance(value, (int, np.integer)) and value >= least):
+            raise SettingError(f"{name}={value}; it must be a whole number, {least} or more")
+
 # %% ../nbs/08_als.ipynb #2c64d40c
 class ALSMF(RatingEstimator):
     """Matrix factorization with biases by alternating least squares, with learned priors or a fixed ridge.
@@ -288,10 +295,7 @@ class ALSMF(RatingEstimator):
         return cls(**{"n_factors": 14, "n_sweeps": 4, "n_taste": 16} | changes)
 
     def _check(self) -> None:
-        whole = {"n_factors": (self.n_factors, 1), "n_sweeps": (self.n_sweeps, 1), "n_taste": (self.n_taste, 0)}
-        for name, (value, least) in whole.items():
-            if value is not None and not (isinstance(value, (int, np.integer)) and value >= least):
-                raise SettingError(f"{name}={value}; it must be a whole number, {least} or more")
+        check_whole(n_factors=(self.n_factors, 1), n_sweeps=(self.n_sweeps, 1), n_taste=(self.n_taste, 0))
         if self.reg is not None and not (isinstance(self.reg, (int, float, np.number)) and 0 < self.reg < np.inf):
             raise SettingError(f"reg={self.reg!r}; it must be more than 0, or None to learn it")
 

@@ -27,7 +27,7 @@ import torch
 from scipy.special import ndtr
 from torch import Tensor
 
-from .als import Part, choose_factors, is_crowded, ridge_prior, run_sweeps, start_parts
+from .als import Part, check_whole, choose_factors, is_crowded, ridge_prior, run_sweeps, start_parts
 from .content import Taste, taste_features
 from .data import SettingError, TrainingError, progress_bar
 from .encoding import Interactions
@@ -244,6 +244,7 @@ class Chain:
         return torch.randn(rows.shape, generator=self.generator, dtype=self.like.dtype, device=self.like.device)
 
     def draw_prior(self, side: int, rows: Tensor) -> Hyper:
+        "Hyper-parameters of one side given its rows; its ridge is kept for the next time."
         hyper = draw_hyper(rows, self.rated[side], self.features[side], self.ridges[side], self.priors, self.rng, self.beta_term)
         self.ridges[side] = hyper.ridge
         return hyper
@@ -276,6 +277,7 @@ class Sampler(Chain):
         pass  # for a sampler whose rows have more than factors and biases
 
     def put(self, ratings: Tensor) -> None:
+        "Take other ratings, in the original order, in the place of the table's."
         self.by_user, self.by_item = (groups.with_values(ratings) for groups in (self.by_user, self.by_item))
 
     def noise_sd(self) -> float:
@@ -849,10 +851,7 @@ class BayesianMF(RatingEstimator):
         self.user_col, self.item_col, self.rating_col = user_col, item_col, rating_col
 
     def _check(self) -> None:
-        whole = {"n_factors": (self.n_factors, 1), "n_samples": (self.n_samples, 2), "burn_in": (self.burn_in, 0), "n_taste": (self.n_taste, 0)}
-        for name, (value, least) in whole.items():
-            if value is not None and not (isinstance(value, (int, np.integer)) and value >= least):
-                raise SettingError(f"{name}={value}; it must be a whole number, {least} or more")
+        check_whole(n_factors=(self.n_factors, 1), n_samples=(self.n_samples, 2), burn_in=(self.burn_in, 0), n_taste=(self.n_taste, 0))
         if not isinstance(self.user_slopes, (bool, np.bool_)):
             raise SettingError(f"user_slopes={self.user_slopes!r}; it must be True or False")
         if self.likelihood not in ("auto", "gaussian", "probit"):
