@@ -353,6 +353,9 @@ def test_files_may_name_their_columns_otherwise_than_the_model(mfrec, files):
     assert answers[0].equals(answers[1]) and answers[0].equals(answers[2])
     code, out, err = mfrec("predict", files / "m", files / "pairs.csv", "--out", files / "p.csv")
     assert code == 2 and "name it with --user-col" in err
+    pairs.rename(columns={"userId": "who"}).assign(userId=-5).to_csv(files / "pairs.csv", index=False)  # a column called as the model's, which is not meant
+    code, out, err = mfrec("predict", files / "m", files / "pairs.csv", "--out", files / "p.csv", "--user-col", "who")
+    assert (code, err) == (0, "") and pd.read_csv(files / "p.csv").prediction.equals(answers[0])
 
 
 def test_ids_are_text_where_the_model_s_are_though_a_file_has_digits_only(mfrec, files):
