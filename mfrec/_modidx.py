@@ -117,6 +117,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'mfrec.bayes.level_probabilities': ('bayes.html#level_probabilities', 'mfrec/bayes.py'),
                              'mfrec.bayes.n_draws': ('bayes.html#n_draws', 'mfrec/bayes.py'),
                              'mfrec.bayes.new_row': ('bayes.html#new_row', 'mfrec/bayes.py'),
+                             'mfrec.bayes.numbers_fit_better': ('bayes.html#numbers_fit_better', 'mfrec/bayes.py'),
                              'mfrec.bayes.pair_values': ('bayes.html#pair_values', 'mfrec/bayes.py'),
                              'mfrec.bayes.plot_chain': ('bayes.html#plot_chain', 'mfrec/bayes.py'),
                              'mfrec.bayes.predict_levels': ('bayes.html#predict_levels', 'mfrec/bayes.py'),

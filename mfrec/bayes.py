@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['NOISE_DOF', 'TIGHT', 'KNOWN_PRECISION', 'SAMPLERS', 'START_SWEEPS', 'START_TASTE', 'RELAX', 'MOST_LEVELS',
-           'HyperPriors', 'default_priors', 'Features', 'FeatureBlocks', 'feature_blocks', 'draw_wishart', 'Hyper',
-           'draw_hyper', 'draw_noise', 'draw_alpha', 'Drawn', 'draw_rows', 'Draw', 'scattered', 'Chain', 'Sampler',
-           'tiny_sampler', 'draw_from_prior', 'draw_joint', 'pair_values', 'probes', 'geweke_scores', 'Codes',
-           'start_thresholds', 'cell_limits', 'draw_latent', 'tail_deviate', 'latent_moments', 'fit_thresholds',
-           'level_probabilities', 'ProbitSampler', 'apart', 'join', 'join_prior', 'less', 'UserSlopes', 'SlopeSampler',
-           'SlopeProbitSampler', 'best_pair', 'PairMean', 'in_blocks', 'DrawnPrior', 'SampledPosterior', 'n_draws',
-           'Summary', 'new_row', 'drawn_prior', 'in_stars', 'run_chain', 'Watch', 'choose_sizes', 'rating_levels',
-           'start_chain', 'BayesianMF', 'plot_chain', 'predict_levels']
+           'TRIAL_FACTORS', 'TRIAL_TASTE', 'TRIAL_SWEEPS', 'TRIAL_RATINGS', 'DECIDED', 'HyperPriors', 'default_priors',
+           'Features', 'FeatureBlocks', 'feature_blocks', 'draw_wishart', 'Hyper', 'draw_hyper', 'draw_noise',
+           'draw_alpha', 'Drawn', 'draw_rows', 'Draw', 'scattered', 'Chain', 'Sampler', 'tiny_sampler',
+           'draw_from_prior', 'draw_joint', 'pair_values', 'probes', 'geweke_scores', 'Codes', 'start_thresholds',
+           'cell_limits', 'draw_latent', 'tail_deviate', 'latent_moments', 'fit_thresholds', 'level_probabilities',
+           'ProbitSampler', 'apart', 'join', 'join_prior', 'less', 'UserSlopes', 'SlopeSampler', 'SlopeProbitSampler',
+           'best_pair', 'PairMean', 'in_blocks', 'DrawnPrior', 'SampledPosterior', 'n_draws', 'Summary', 'new_row',
+           'drawn_prior', 'in_stars', 'run_chain', 'Watch', 'choose_sizes', 'rating_levels', 'start_chain',
+           'numbers_fit_better', 'BayesianMF', 'plot_chain', 'predict_levels']
 
 # %% ../nbs/09_bayes.ipynb #96e5239c
 import time
@@ -754,13 +755,13 @@ def in_stars(summary: Summary, data: Interactions, mean: float, unit: float, lev
     return replace(found, posterior=posterior)
 
 # %% ../nbs/09_bayes.ipynb #53632db3
-def run_chain(sampler: Sampler, burn_in: int, n_samples: int, watch: Callable | None = None) -> tuple[Summary, pd.DataFrame]:
+def run_chain(sampler: Sampler, burn_in: int, n_samples: int, watch: Callable | None = None, label: str = "sampling") -> tuple[Summary, pd.DataFrame]:
     """Run burn_in + n_samples sweeps; returns the summary of the latter and a history frame, a row per sweep.
 
-    `watch(draw, kept)` may add columns. Raises TrainingError, naming the sweep, if numbers cease to be finite.
+    `watch(draw, kept)` may add columns; `label` stands before the progress bar. Raises TrainingError, naming the sweep, if numbers cease to be finite.
     """
     summary, history, start = Summary(sampler.d - 1, n_samples, (sampler.by_user.counts, sampler.by_item.counts)), [], time.perf_counter()
-    with progress_bar(range(1, burn_in + n_samples + 1), desc="sampling", unit="sweep") as bar:
+    with progress_bar(range(1, burn_in + n_samples + 1), desc=label, unit="sweep") as bar:
         for number in bar:
             try:
                 draw = sampler.sweep()
@@ -831,13 +832,38 @@ def start_chain(data: Interactions, n_factors: int, levels: np.ndarray, taste: T
     kind = SAMPLERS[bool(len(levels)), user_slopes]
     return kind(*parts, features, default_priors(n_factors), state.noise_precision, seed=seed, pool=pool, relax=RELAX, **settings)
 
+# %% ../nbs/09_bayes.ipynb #f86165a3
+TRIAL_FACTORS, TRIAL_TASTE, TRIAL_SWEEPS = 8, 32, 8  # of the two short chains
+TRIAL_RATINGS = 10_000, 1_000_000  # with fewer ratings nothing would be decided, of more a sample of users will do
+DECIDED = 4.0  # standard errors
+
+
+def numbers_fit_better(data: Interactions, levels: np.ndarray, seed: int, device: torch.device, pool: ThreadPoolExecutor | None) -> bool:
+    "Do short chains predict hidden ratings better from ratings taken as numbers than from `levels`, by more than chance?"
+    few, many = TRIAL_RATINGS
+    if len(data) < few:
+        return False
+    rng = np.random.default_rng(seed)
+    if len(data) > many:
+        data = data.take((rng.random(data.n_users) < many / len(data))[data.users])
+    hidden = rng.random(len(data)) < 0.1
+    shown, held, errors = data.take(~hidden), data.take(hidden), []
+    taste, given, _ = feature_blocks(shown, TRIAL_TASTE, Content(), seed)
+    for likelihood in (np.zeros(0), levels):
+        sampler = start_chain(shown, TRIAL_FACTORS, likelihood, taste, given, seed, device, pool)
+        watch = Watch(held, *standard_units(shown.ratings), likelihood, device)
+        run_chain(sampler, 0, TRIAL_SWEEPS, watch, "levels or numbers?")
+        errors.append((np.clip(watch.total / watch.count, levels[0], levels[-1]) - held.ratings) ** 2)
+    gain = np.bincount(held.users, errors[1] - errors[0])
+    return bool(gain.sum() > DECIDED * np.linalg.norm(gain))
+
 # %% ../nbs/09_bayes.ipynb #2bcbae63
 class BayesianMF(RatingEstimator):
     """Bayesian matrix factorization by Gibbs sampling, with taste features as side information.
 
     `n_factors`, `n_taste` (0: no taste features): None for 30 and 256 where users and items average 100 ratings, else 14 and 128 (4 factors where users average fewer than 4 ratings);
-    `n_samples`: sweeps averaged, after `burn_in` others; `likelihood`: 'gaussian', 'probit' (ratings are levels), or 'auto' for a probit
-    on 3 to 20 distinct ratings; `seed`; `n_jobs`: threads, -1 for all cores (results do not depend on it); `device`: 'auto', 'cpu', 'cuda'.
+    `n_samples`: sweeps averaged, after `burn_in` others; `likelihood`: 'gaussian', 'probit' (ratings are levels), or 'auto': a probit
+    on 3 to 20 distinct ratings, unless a short trial on hidden ones shows that numbers predict them better; `seed`; `n_jobs`: threads, -1 for all cores (results do not depend on it); `device`: 'auto', 'cpu', 'cuda'.
     Features given to `fit` join the taste features; with `user_slopes` each user has slopes of their own on those of the items (more accurate, two to three times as long). Predictions are posterior means, `predict_frame` adds their `std`. `history_` is of the chain, before
     `fit` solves all users once more beside its draws (10_cold_start). Salakhutdinov & Mnih 2008; Simm et al. 2015 (features).
     """
@@ -865,8 +891,10 @@ class BayesianMF(RatingEstimator):
         rows, wide = data.n_users + data.n_items, k + (content.item.values.shape[1] if self.user_slopes else 0)
         check_memory(64e6 + 120 * len(data) + 4 * rows * ((wide + 1) * (2 * n_draws(wide) + 60) + 8 * n_taste) + 100 * wide**2 + content.n_bytes(data.n_users), f"BayesianMF with {k} factors on {len(data):,} ratings")
         mean, unit = standard_units(data.ratings)
-        watch = None if validation is None else Watch(validation, mean, unit, levels, device)
         with worker_pool(self.n_jobs, device) as pool:  # one torch thread outside the pool: no sum depends on n_jobs
+            if self.likelihood == "auto" and len(levels) and numbers_fit_better(data, levels, self.seed, device, pool):
+                levels = np.zeros(0)
+            watch = None if validation is None else Watch(validation, mean, unit, levels, device)
             blocks = feature_blocks(data, n_taste, content, self.seed)
             sampler = start_chain(data, k, levels, blocks.taste, blocks.given, self.seed, device, pool, self.user_slopes)
             summary, history = run_chain(sampler, self.burn_in, self.n_samples, watch)
