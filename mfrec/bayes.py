@@ -12,7 +12,7 @@ __all__ = ['NOISE_DOF', 'TIGHT', 'KNOWN_PRECISION', 'SAMPLERS', 'START_SWEEPS', 
            'ProbitSampler', 'apart', 'join', 'join_prior', 'less', 'UserSlopes', 'SlopeSampler', 'SlopeProbitSampler',
            'best_pair', 'PairMean', 'in_blocks', 'DrawnPrior', 'SampledPosterior', 'n_draws', 'Summary', 'new_row',
            'drawn_prior', 'in_stars', 'run_chain', 'Watch', 'choose_sizes', 'rating_levels', 'start_chain',
-           'numbers_fit_better', 'BayesianMF', 'plot_chain', 'predict_levels']
+           'gain_of_numbers', 'BayesianMF', 'plot_chain', 'predict_levels']
 
 # %% ../nbs/09_bayes.ipynb #96e5239c
 import time
@@ -838,11 +838,11 @@ TRIAL_RATINGS = 10_000, 1_000_000  # with fewer ratings nothing would be decided
 DECIDED = 4.0  # standard errors
 
 
-def numbers_fit_better(data: Interactions, levels: np.ndarray, seed: int, device: torch.device, pool: ThreadPoolExecutor | None) -> bool:
-    "Do short chains predict hidden ratings better from ratings taken as numbers than from `levels`, by more than chance?"
+def gain_of_numbers(data: Interactions, levels: np.ndarray, seed: int, device: torch.device, pool: ThreadPoolExecutor | None) -> float:
+    "How much better two short chains predict hidden ratings from numbers than from `levels`, in standard errors; 0 where ratings are few."
     few, many = TRIAL_RATINGS
     if len(data) < few:
-        return False
+        return 0.0
     rng = np.random.default_rng(seed)
     if len(data) > many:
         data = data.take((rng.random(data.n_users) < many / len(data))[data.users])
@@ -855,7 +855,7 @@ def numbers_fit_better(data: Interactions, levels: np.ndarray, seed: int, device
         run_chain(sampler, 0, TRIAL_SWEEPS, watch, "levels or numbers?")
         errors.append((np.clip(watch.total / watch.count, levels[0], levels[-1]) - held.ratings) ** 2)
     gain = np.bincount(held.users, errors[1] - errors[0])
-    return bool(gain.sum() > DECIDED * np.linalg.norm(gain))
+    return float(gain.sum() / max(np.linalg.norm(gain), 1e-12))
 
 # %% ../nbs/09_bayes.ipynb #2bcbae63
 class BayesianMF(RatingEstimator):
@@ -892,7 +892,7 @@ class BayesianMF(RatingEstimator):
         check_memory(64e6 + 120 * len(data) + 4 * rows * ((wide + 1) * (2 * n_draws(wide) + 60) + 8 * n_taste) + 100 * wide**2 + content.n_bytes(data.n_users), f"BayesianMF with {k} factors on {len(data):,} ratings")
         mean, unit = standard_units(data.ratings)
         with worker_pool(self.n_jobs, device) as pool:  # one torch thread outside the pool: no sum depends on n_jobs
-            if self.likelihood == "auto" and len(levels) and numbers_fit_better(data, levels, self.seed, device, pool):
+            if self.likelihood == "auto" and len(levels) and gain_of_numbers(data, levels, self.seed, device, pool) > DECIDED:
                 levels = np.zeros(0)
             watch = None if validation is None else Watch(validation, mean, unit, levels, device)
             blocks = feature_blocks(data, n_taste, content, self.seed)
