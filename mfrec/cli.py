@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['app', 'SOLVERS', 'SPLITS', 'DataArg', 'UserCol', 'ItemCol', 'TimeCol', 'RatingCol', 'Solver', 'Factors', 'Seed',
-           'Items', 'ItemColumns', 'Users', 'UserColumns', 'ModelDir', 'Duplicates', 'evaluate', 'fit', 'predict',
-           'update', 'preferences', 'demo', 'download', 'main']
+           'Items', 'ItemColumns', 'Users', 'UserColumns', 'ModelDir', 'UserSlopes', 'Duplicates', 'evaluate', 'fit',
+           'predict', 'update', 'preferences', 'demo', 'download', 'main']
 
 # %% ../nbs/16_cli.ipynb #66063ef4
 import json
@@ -52,6 +52,7 @@ ItemColumns = Annotated[str | None, typer.Option(help="Further columns of --item
 Users = Annotated[str | None, typer.Option(help="What is known of users, a file or data set name: features for the solver.")]
 UserColumns = Annotated[str | None, typer.Option(help="Columns of --users to use as features whatever they hold, separated by commas (numbers, and what has at most 50 different values, always are).")]
 ModelDir = Annotated[Path, typer.Argument(metavar="DIR", help="Folder written by `mfrec fit`.")]
+UserSlopes = Annotated[bool, typer.Option("--user-slopes", help="With --solver bayes and --items: each user has slopes of their own on the features of items.")]
 Duplicates = Annotated[str, typer.Option(help="What to do with a (user, item) pair that stands twice: error, last or mean.")]
 
 # %% ../nbs/16_cli.ipynb #4edbf588
@@ -101,29 +102,46 @@ def _items(data: str, named: pd.DataFrame | None) -> pd.DataFrame | None:
         return None
 
 
-def _estimator(solver: str, factors: int | None, seed: int, **columns) -> RatingEstimator:
+def _estimator(solver: str, factors: int | None, seed: int, user_slopes: bool = False, **columns) -> RatingEstimator:
     kind = _choose(SOLVERS, solver, "solver")
     known, settings = kind().get_params(), dict(columns, seed=seed)
     if factors is not None:
         if "n_factors" not in known:
             raise SettingError(f"solver {solver} has no factors; leave out --factors")
         settings["n_factors"] = factors
+    if user_slopes:
+        if "user_slopes" not in known:
+            raise SettingError(f"solver {solver} has no slopes of users; take --solver bayes, or leave out --user-slopes")
+        settings["user_slopes"] = True
     return kind(**{name: value for name, value in settings.items() if name in known})
 
 # %% ../nbs/16_cli.ipynb #97cf2ffe
-def _judge(model: RatingEstimator, train: pd.DataFrame, test: pd.DataFrame, features: dict[str, pd.DataFrame | FeatureTable]) -> tuple[dict, pd.DataFrame]:
-    "Fit on train, judge on test: the facts that `evaluate` prints, and the table of errors."
+def _judge(estimator: RatingEstimator, train: pd.DataFrame, test: pd.DataFrame, features: dict[str, pd.DataFrame | FeatureTable],
+           known: pd.DataFrame | None) -> tuple[dict, pd.DataFrame, FactorModel]:
+    "Fit on train, fold in what is `known` of test users, judge on test: the facts that `evaluate` prints, the table of errors, the model."
     start = time.perf_counter()
-    model.fit(train, **features)
+    model = estimator.fit(train, **features).model_
     seconds = time.perf_counter() - start
+    model = model if known is None else add_rated(model, known)
     report, shown = model.evaluate(test), model.predict_frame(test)
-    value, rating = report["value"], model.model_.columns.rating
+    value, rating = report["value"], model.columns.rating
     facts = {name.replace(" ", "_"): float(value[name]) for name in report.index}
     facts |= {"rmse_low": float(report.loc["rmse", "low"]), "rmse_high": float(report.loc["rmse", "high"]),
               "rmse_unclipped": rmse(test[rating], model.predict_frame(test, clip=False)["prediction"]), "seconds_fit": seconds,
-              "n_train": len(train), "n_test": len(test), "n_users": len(model.model_.user), "n_items": len(model.model_.item),
-              "n_factors": model.model_.n_factors}
-    return facts | {f"share_{level}": float((shown["level"] == level).mean()) for level in LEVELS}, report
+              "n_train": len(train), "n_test": len(test), "n_users": len(model.user), "n_items": len(model.item),
+              "n_factors": model.n_factors}
+    return facts | {f"share_{level}": float((shown["level"] == level).mean()) for level in LEVELS}, report, model
+
+
+def _show_some(test: pd.DataFrame, n: int, split: str, seed: int, user_col: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    "Up to n ratings of each test user, drawn at random, and the others."
+    if split != "users":
+        raise SettingError(f"--shown {n} is for --split users: so many ratings of each new user are folded in before the others are predicted")
+    col = find_columns(test, user_col=user_col, need=["user"]).user
+    shown = test.sample(frac=1, random_state=seed).groupby(col).cumcount().reindex(test.index) < n
+    if shown.all():
+        raise SettingError(f"--shown {n}: no test user has more ratings than that, so none is left to predict")
+    return test[shown], test[~shown]
 
 
 @app.command()
@@ -131,27 +149,29 @@ def evaluate(data: DataArg, solver: Solver = "als",
              split: Annotated[str, typer.Option(help=f"One of: {', '.join(SPLITS)}.")] = "random",
              test_fraction: Annotated[float, typer.Option(help="Share of ratings (users, items) held out.")] = 0.2,
              seed: Seed = 42, factors: Factors = None, items: Items = None, item_columns: ItemColumns = None, users: Users = None,
-             user_columns: UserColumns = None, on_duplicates: Duplicates = "error",
-             user_col: UserCol = None, item_col: ItemCol = None, rating_col: RatingCol = None, time_col: TimeCol = None,
+             user_columns: UserColumns = None, user_slopes: UserSlopes = False,
+             shown: Annotated[int, typer.Option(min=0, help="With --split users: ratings of each new user that are folded in before the others are predicted.")] = 0,
+             on_duplicates: Duplicates = "error", user_col: UserCol = None, item_col: ItemCol = None, rating_col: RatingCol = None, time_col: TimeCol = None,
              as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False):
     "Hold out test ratings, fit on the rest, and print RMSE and MAE with intervals."
     splitter = _choose(SPLITS, split, "split")
-    model = _estimator(solver, factors, seed, user_col=user_col, item_col=item_col, rating_col=rating_col)
+    estimator = _estimator(solver, factors, seed, user_slopes, user_col=user_col, item_col=item_col, rating_col=rating_col)
     ratings = _ratings(data, user_col, item_col, rating_col, time_col, on_duplicates)
     features = _features(items, users, item_col, user_col)
     names = {"time": {"time_col": time_col}, "users": {"user_col": user_col}, "cold-items": {"item_col": item_col}}.get(split, {})
     train, test = splitter(ratings, test_fraction, **names, **({} if split == "time" else {"seed": seed}))
     check_disjoint(train, test, user_col=user_col, item_col=item_col)
-    facts, report = _judge(model, train, test, _with_columns(features, item_columns, user_columns, item_col, user_col))
+    known, test = _show_some(test, shown, split, seed, user_col) if shown else (None, test)
+    facts, report, model = _judge(estimator, train, test, _with_columns(features, item_columns, user_columns, item_col, user_col), known)
     if as_json:
-        return typer.echo(json.dumps({"data": data, "solver": solver, "split": split, "test_fraction": test_fraction, "seed": seed} | facts))
+        return typer.echo(json.dumps({"data": data, "solver": solver, "split": split, "test_fraction": test_fraction, "shown": shown, "seed": seed} | facts))
     typer.echo(f"{data}: {len(train):,} training and {len(test):,} test ratings ({split} split), solver {solver}, fitted in {facts['seconds_fit']:.1f} s")
     typer.echo(report.round(4).to_string(na_rep=""))
     titles = _items(data, features.get("items"))
     typer.echo(f"\nTen test predictions:\n{_ten(model, test.sample(min(10, len(test)), random_state=seed), titles)}")
 
 
-def _ten(model: RatingEstimator, test: pd.DataFrame, items: pd.DataFrame | None) -> str:
+def _ten(model: FactorModel | RatingEstimator, test: pd.DataFrame, items: pd.DataFrame | None) -> str:
     "The first ten test rows, predicted and actual, with titles where there are any."
     return model.sample_predictions(test, items, n=10).to_string(index=False, float_format="{:.2f}".format)
 
@@ -159,9 +179,9 @@ def _ten(model: RatingEstimator, test: pd.DataFrame, items: pd.DataFrame | None)
 @app.command()
 def fit(train: DataArg, out: Annotated[Path, typer.Option(help="Folder to write the model to.")], solver: Solver = "als", seed: Seed = 42,
         factors: Factors = None, items: Items = None, item_columns: ItemColumns = None, users: Users = None, user_columns: UserColumns = None,
-        on_duplicates: Duplicates = "error", user_col: UserCol = None, item_col: ItemCol = None, rating_col: RatingCol = None):
+        user_slopes: UserSlopes = False, on_duplicates: Duplicates = "error", user_col: UserCol = None, item_col: ItemCol = None, rating_col: RatingCol = None):
     "Fit a solver on all ratings and save the model."
-    model = _estimator(solver, factors, seed, user_col=user_col, item_col=item_col, rating_col=rating_col)
+    model = _estimator(solver, factors, seed, user_slopes, user_col=user_col, item_col=item_col, rating_col=rating_col)
     features = _with_columns(_features(items, users, item_col, user_col), item_columns, user_columns, item_col, user_col)
     ratings = _ratings(train, user_col, item_col, rating_col, on_duplicates=on_duplicates)
     start = time.perf_counter()

@@ -125,7 +125,8 @@ RatingEstimator.learn_content = staticmethod(learn_content)
 def preferences(model: FactorModel, user) -> pd.DataFrame:
     """How a user departs from the average user: columns feature, preference (stars), std; strongest evidence first.
 
-    What they gave is compared with what films of these features get, so a preference holds taste and how well they pick within it.
+    What they gave is compared with what films of these features get, so a preference holds taste and how well they pick within it. From a
+    regression on all their ratings (`ContentModel`), the same for every solver.
     Raises UnknownIdError for a user without ratings, SettingError for a model fitted without item features.
     """
     if model.content is None or model.content.item_schema is None:
@@ -460,6 +461,7 @@ def _known_ratings(model: FactorModel, ratings: pd.DataFrame, side: str) -> tupl
     at = other.ids.lookup(ratings[getattr(cols, other_name)])
     usable = np.append(other.n_ratings > 0, False)[at]
     if not usable.any():
+        other.ids.extend(ratings[getattr(cols, other_name)])  # says so where ids are text on one side and integers on the other
         raise DataError(f"{where}: none of the {len(ratings):,} rows has {'an item' if side == 'user' else 'a user'} that the model knows")
     if (lost := int((~usable).sum())):
         warnings.warn(f"{where}: {lost:,} of {len(ratings):,} rows are of {other_name}s without ratings at fit and were left out", MfrecWarning, stacklevel=5)

@@ -92,12 +92,12 @@ def _years(years: pd.Series, where: str) -> np.ndarray:
 
 # %% ../nbs/04_content.ipynb #cbb0902f
 def _numbers_of(frame: pd.DataFrame, col: str, where: str) -> np.ndarray:
-    "A measured column as float64, NaN where missing. Raises DataError for text or infinite values."
+    "A measured column as float64, NaN where missing. Raises DataError for text and for values beyond ±1e15."
     single = frame[col].mask(frame[col].map(pd.api.types.is_list_like).to_numpy(dtype=bool), "")
     number = pd.to_numeric(single, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    bad = (np.isnan(number) & frame[col].notna().to_numpy()) | np.isinf(number)
+    bad = (np.isnan(number) & frame[col].notna().to_numpy()) | (np.abs(number) > 1e15)
     if bad.any():
-        raise DataError(f"{where}: column {col} has {frame[col].iloc[int(bad.argmax())]!r} in row {int(bad.argmax())}, which is not a finite number; "
+        raise DataError(f"{where}: column {col} has {str(frame[col].iloc[int(bad.argmax())])!r} in row {int(bad.argmax())}, which is not a number within ±1e15; "
                         "correct it, or name the column as categorical")
     return number
 
@@ -138,7 +138,7 @@ def learn_schema(frame: pd.DataFrame, categorical: Sequence[str], several: Seque
     _need_columns(frame, (*categorical, *several, *numeric), where)
     if not (isinstance(min_rows, (int, np.integer)) and min_rows >= 1):
         raise SettingError(f"min_rows={min_rows!r}; it must be a whole number, 1 or more")
-    marks, categories, scales, rare = {col: mark_between(frame[col]) for col in several}, {}, {}, {}
+    marks, categories, scales, rare = {col: mark_between(frame[col], where) for col in several}, {}, {}, {}
     for col in (*several, *categorical):
         counts = pd.Series([value for cell in _cells(frame, col, marks.get(col), where) for value in cell], dtype=object).value_counts()
         counts = counts.drop(OTHER, errors="ignore")  # it has its feature anyway
@@ -188,7 +188,7 @@ def item_features(items: pd.DataFrame, *, item_col: str | None = None, genres: b
                   several: Sequence[str] = (), numeric: Sequence[str] = (), min_rows: int = 2, schema: FeatureSchema | None = None) -> FeatureTable:
     """Features of an items frame (`read_items`): genres and decade if it has them, and any columns named.
 
-    `categorical` columns hold one value a row, `several` many (a tuple, or text separated by | ; , or /), `numeric` ones a number. With
+    `categorical` columns hold one value a row, `several` many (a tuple, or text separated by | ; , / tab or ' - '), `numeric` ones a number. With
     `schema` (of an earlier table) the frame is encoded by that instead. Raises DataError for missing columns, missing or repeated ids,
     and numbers that are none, SettingError for more than 256 features.
     """

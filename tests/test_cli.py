@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from conftest import real_path
 
-from mfrec import ALSMF, BayesianMF, BiasModel, load, read_items, read_ratings, sample_items, sample_ratings, split_random
+from mfrec import ALSMF, BayesianMF, BiasModel, load, read_items, read_ratings, sample_items, sample_ratings, split_random, split_users
 from mfrec.cli import main
 
 
@@ -81,6 +81,9 @@ def test_other_column_names_and_text_ids(mfrec, tmp_path):
     (["evaluate", "sample", "--split", "odd"], "split 'odd'"),
     (["evaluate", "sample", "--solver", "bias", "--factors", "3"], "has no factors"),
     (["evaluate", "sample", "--solver", "bias", "--test-fraction", "1.5"], "test_fraction"),
+    (["evaluate", "sample", "--solver", "als", "--user-slopes"], "solver als has no slopes of users"),
+    (["evaluate", "sample", "--solver", "bias", "--shown", "5"], "--shown 5 is for --split users"),
+    (["evaluate", "sample", "--solver", "bias", "--split", "users", "--shown", "5000"], "no test user has more ratings"),
     (["download", "ml-9000"], "ml-latest-small"),
     (["predict", "nowhere", "pairs.csv", "--out", "o.csv"], "no saved model here"),
     (["predict", "nowhere", "pairs.csv", "--out", "o.txt"], ".csv or .parquet"),
@@ -116,6 +119,26 @@ def test_further_columns_of_items(mfrec, files):
     for args, said in ((("--items", files / "more.csv", "--item-columns", "language"), "items: no column 'language'"), (("--item-columns", "country"), "--items, which is missing")):
         code, _, err = mfrec("evaluate", files / "ratings.csv", "--solver", "bias", *args)
         assert code == 2 and said in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("solver", ["bias", "als"])
+def test_new_people_show_some_ratings_first(mfrec, files, solver):
+    "With a few of their ratings folded in, the others are predicted from more than film biases, and better."
+    ask = lambda shown: json.loads(mfrec("evaluate", files / "ratings.csv", "--solver", solver, "--split", "users", "--shown", shown, "--json")[1])
+    none, five = ask(0), ask(5)
+    assert none["share_full"] == 0 and five["share_full"] > 0.9 and five["rmse"] < none["rmse"] - 0.005
+    ratings = pd.read_csv(files / "ratings.csv")
+    held = split_users(ratings, 0.2, seed=42).test.userId.value_counts()
+    assert five["n_test"] == (held - 5).clip(lower=0).sum() and none["n_test"] == held.sum()
+
+
+def test_slopes_of_users(mfrec, files):
+    "The option reaches the sampler: with it users have more columns, one for each feature of items."
+    args = [files / "ratings.csv", "--solver", "bayes", "--factors", 2, "--items", files / "movies.csv"]
+    for extra in ([], ["--user-slopes"]):
+        assert mfrec("fit", *args, *extra, "--out", files / f"m{len(extra)}")[0] == 0
+    without, with_slopes = load(files / "m0"), load(files / "m1")
+    assert with_slopes.posterior.user_draws.shape[2] == without.posterior.user_draws.shape[2] + len(without.content.item_schema.names)
 
 
 def test_time_split_with_features_of_both_sides(mfrec, files):

@@ -402,6 +402,17 @@ def test_preferences_and_plots_refuse_items_of_other_ratings(ratings, items):
         mfrec.genre_preferences(ratings.assign(rating=np.nan), items)
 
 
+def test_ids_of_another_kind_are_named_in_fold_in(ratings):
+    model = mfrec.BiasModel().fit(ratings)
+    with pytest.raises(mfrec.DataError, match="known ids are integers, these are text"):
+        model.fold_in(ratings.head(5).assign(userId=-1, movieId="m1"))
+
+
+def test_huge_numbers_are_no_features(items):
+    with pytest.raises(mfrec.DataError, match=r"column runtime has '1e\+300' in row 2, which is not a number within"):
+        mfrec.item_features(items.assign(runtime=np.where(np.arange(len(items)) == 2, 1e300, 90.0)), numeric=["runtime"])
+
+
 def test_marks_between_genres_are_those_of_the_fit(ratings, items):
     "A slash divided nothing then, so it does not in the one new film that has it."
     model = mfrec.BiasModel().fit(ratings, items=items.assign(genres=[";".join(g) for g in items.genres]))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mfrec.data import (DataError, SettingError, describe_ratings, locate, make_items, plot_ratings, progress_bar, read_items, read_ratings,
+from mfrec.data import (DataError, MfrecWarning, SettingError, describe_ratings, locate, make_items, plot_ratings, progress_bar, read_items, read_ratings, read_users,
                         titles_of, year_of)
 
 HEAD = "userId,movieId,rating\n"
@@ -415,6 +415,37 @@ def test_bad_items(write, name, text, said):
     with pytest.raises(DataError, match=said) as caught:
         read_items(write(name, text))
     assert name in str(caught.value)
+
+
+def test_years_that_are_none_are_counted_once(write):
+    path = write("items.csv", "movieId,title,year\n1,Heat (1995),soon\n2,Big,1988\n3,Net,soon\n4,Alien,inf\n5,Jaws,\n")
+    with pytest.warns(MfrecWarning, match=r"items.csv: column year has 'soon' in row 2, which is no year and counts as unknown \(2 such\)") as caught:
+        items = read_items(path)
+    assert len(caught) == 1 and items.year.fillna(0).tolist() == [1995, 1988, 0, 0, 0]
+
+
+@pytest.mark.parametrize("mark", ["|", ";", ",", "/", "\t", " - ", ", ", " | "])
+def test_marks_between_genres(mark):
+    raw = pd.DataFrame({"movieId": [1, 2, 3], "genres": [f"Drama{mark}War", "Sci-Fi", f"War{mark}Film-Noir{mark}"]})
+    assert make_items(raw).genres.tolist() == [("Drama", "War"), ("Sci-Fi",), ("War", "Film-Noir")]
+
+
+@pytest.mark.parametrize("joint", [",", " & ", " and "])
+def test_genres_joined_by_another_mark_are_pointed_out(joint):
+    raw = pd.DataFrame({"movieId": range(4), "genres": ["Drama|War", f"War{joint}Drama", "Drama|War|Sci-Fi & Fantasy", "War"]})
+    with pytest.warns(MfrecWarning, match=r"'War.*Drama' looks like several values with another mark between them than the usual '\|', but counts as one \(1 such\)") as caught:
+        items = make_items(raw)
+    assert len(caught) == 1 and items.genres[1] == (f"War{joint}Drama",)
+
+
+def test_files_are_closed(write):
+    "Also those of items and users: an open file is a warning in Python's development mode, and a lock on Windows."
+    import gc
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        read_items(write("movies.dat", "1::Heat (1995)::Action\n"))
+        read_users(write("users.dat", "1::F::25::3::0\n"))
+        gc.collect()
 
 
 def test_items_old_layouts_in_either_encoding(write):

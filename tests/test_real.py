@@ -74,6 +74,20 @@ def test_films_without_ratings_by_genre_and_decade(name, margin):
     assert total["content"] < (1 - margin) * total["mean"] and total["content"] < 0.935 * total["bias"]
 
 
+# Changes of RMSE on other splits: ALSMF -0.009 to 0.000, AdamMF -0.013 to -0.001; with users' features as free as items' AdamMF lost 0.005.
+@pytest.mark.parametrize("solver, seeds", [(mfrec.ALSMF, 5), (mfrec.AdamMF, 3)])
+def test_features_do_not_harm_rated_films(solver, seeds):
+    "Genres and decades, what is known of people, and both, on MovieLens 100K: nowhere worse by more than 0.002 in the mean."
+    ratings, items, users = real("ml-100k"), mfrec.read_items(real_path("ml-100k")), mfrec.read_users(real_path("ml-100k"))
+    away = []
+    for seed in range(seeds):
+        train, test = mfrec.split_random(ratings, 0.1, seed=seed)
+        score = lambda **features: -solver(seed=seed).fit(train, **features).score(test)
+        without = score()
+        away.append([score(**features) - without for features in ({"items": items}, {"users": users}, {"items": items, "users": users})])
+    assert (np.mean(away, axis=0) < 0.002).all()
+
+
 @pytest.mark.parametrize("name", ["ml-100k", "movietweetings", "ml-1m"])
 @pytest.mark.parametrize("solver", [mfrec.ALSMF(), mfrec.BayesianMF()], ids=["als", "bayes"])
 def test_five_thousand_ratings_do_no_harm(solver, name):
