@@ -833,8 +833,8 @@ def start_chain(data: Interactions, n_factors: int, levels: np.ndarray, taste: T
     return kind(*parts, features, default_priors(n_factors), state.noise_precision, seed=seed, pool=pool, relax=RELAX, **settings)
 
 # %% ../nbs/09_bayes.ipynb #f86165a3
-TRIAL_FACTORS, TRIAL_TASTE, TRIAL_SWEEPS = 8, 32, 8  # of the two short chains
-TRIAL_RATINGS = 10_000, 1_000_000  # with fewer ratings nothing would be decided, of more a sample of users will do
+TRIAL_FACTORS, TRIAL_TASTE, TRIAL_SWEEPS = 8, 32, 6  # of the two short chains
+TRIAL_RATINGS = 10_000, 500_000  # with fewer ratings nothing would be decided, of more a sample of users will do
 DECIDED = 4.0  # standard errors
 
 
