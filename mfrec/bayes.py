@@ -833,9 +833,9 @@ def start_chain(data: Interactions, n_factors: int, levels: np.ndarray, taste: T
     return kind(*parts, features, default_priors(n_factors), state.noise_precision, seed=seed, pool=pool, relax=RELAX, **settings)
 
 # %% ../nbs/09_bayes.ipynb #f86165a3
-TRIAL_FACTORS, TRIAL_TASTE, TRIAL_SWEEPS = 8, 32, 6  # of the two short chains
-TRIAL_RATINGS = 10_000, 500_000  # with fewer ratings nothing would be decided, of more a sample of users will do
-DECIDED = 3.0  # standard errors
+TRIAL_FACTORS, TRIAL_TASTE, TRIAL_SWEEPS = 8, 32, 8  # of the two short chains
+TRIAL_RATINGS = 10_000, 1_000_000  # with fewer ratings nothing would be decided, of more a sample of users will do
+DECIDED = 4.0  # standard errors
 
 
 def gain_of_numbers(data: Interactions, levels: np.ndarray, seed: int, device: torch.device, pool: ThreadPoolExecutor | None) -> float:
@@ -846,7 +846,7 @@ def gain_of_numbers(data: Interactions, levels: np.ndarray, seed: int, device: t
     rng = np.random.default_rng(seed)
     if len(data) > many:
         data = data.take((rng.random(data.n_users) < many / len(data))[data.users])
-    hidden = rng.random(len(data)) < 0.25
+    hidden = rng.random(len(data)) < 0.1
     shown, held, errors = data.take(~hidden), data.take(hidden), []
     taste, given, _ = feature_blocks(shown, TRIAL_TASTE, Content(), seed)
     for likelihood in (np.zeros(0), levels):
