@@ -101,7 +101,7 @@ def _items(data: str, named: pd.DataFrame | None) -> pd.DataFrame | None:
     except DataError:
         return None
 
-
+# %% ../nbs/16_cli.ipynb #6d768198
 def _estimator(solver: str, factors: int | None, seed: int, user_slopes: bool = False, **columns) -> RatingEstimator:
     kind = _choose(SOLVERS, solver, "solver")
     known, settings = kind().get_params(), dict(columns, seed=seed)
@@ -132,7 +132,7 @@ def _judge(estimator: RatingEstimator, train: pd.DataFrame, test: pd.DataFrame, 
               "n_factors": model.n_factors}
     return facts | {f"share_{level}": float((shown["level"] == level).mean()) for level in LEVELS}, report, model
 
-
+# %% ../nbs/16_cli.ipynb #3fd96692
 def _show_some(test: pd.DataFrame, n: int, split: str, seed: int, user_col: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
     "Up to n ratings of each test user, drawn at random, and the others."
     if split != "users":

@@ -624,7 +624,7 @@ def genres_of(cell, sep: str = "|") -> tuple[str, ...]:
     values = (text_of(value) for value in (cell if pd.api.types.is_list_like(cell) else [cell]) if pd.api.types.is_list_like(value) or not pd.isna(value))
     return tuple(dict.fromkeys(value for value in values if value not in NO_GENRES))
 
-
+# %% ../nbs/00_data.ipynb #285e77b0
 MARKS = ("|", ";", ",", "/", "\t", " - ")  # between values; these are only pointed out, since names have them too:
 JOINTS = (*MARKS, " & ", " and ")
 
