@@ -12,7 +12,7 @@ __all__ = ['NOISE_DOF', 'TIGHT', 'KNOWN_PRECISION', 'SAMPLERS', 'START_SWEEPS', 
            'ProbitSampler', 'apart', 'join', 'join_prior', 'less', 'UserSlopes', 'SlopeSampler', 'SlopeProbitSampler',
            'best_pair', 'PairMean', 'in_blocks', 'DrawnPrior', 'SampledPosterior', 'n_draws', 'Summary', 'new_row',
            'drawn_prior', 'in_stars', 'run_chain', 'Watch', 'choose_sizes', 'rating_levels', 'start_chain',
-           'gain_of_numbers', 'BayesianMF', 'plot_chain', 'predict_levels']
+           'gain_of_numbers', 'BayesianMF', 'plot_chain', 'predict_levels', 'latent_of']
 
 # %% ../nbs/09_bayes.ipynb #96e5239c
 import time
@@ -33,7 +33,7 @@ from .content import Taste, taste_features
 from .data import SettingError, TrainingError, progress_bar
 from .encoding import Interactions
 from .model import (Content, FactorModel, Posterior, RatingEstimator, Solution, center, check_memory, fitted_method, local_state,
-                         positions_of, predict_positions)
+                         positions_of, predict_frame, predict_positions)
 from .normal_equations import Bucket, Known, Prior, RowGroups, bucket_system, default_budget, factorize, gather_table, group_rows, predict_rows, worker_pool
 from .training import pick_device, standard_units
 
@@ -914,11 +914,26 @@ def plot_chain(history: pd.DataFrame, ax: plt.Axes | None = None) -> plt.Axes:
 # %% ../nbs/09_bayes.ipynb #aae1c599
 @fitted_method
 def predict_levels(model: FactorModel, pairs: pd.DataFrame) -> pd.DataFrame:
-    """Probability of each rating level: one row per pair, one column per level, summing to 1. From the factors: features of unrated items and users have no say.
+    """Probability of each rating level: one row per pair, one column per level, summing to 1. Of what is predicted from features, such that they average the prediction; how far they spread is from the factors.
 
     Raises SettingError for a model whose ratings are not levels (a Gaussian likelihood), DataError as `predict_frame`.
     """
     if not len(getattr(model.posterior, "levels", ())):
         raise SettingError("this model treats ratings as numbers; fit BayesianMF(likelihood='probit') for probabilities of levels")
     users, items = positions_of(model, pairs)
-    return pd.DataFrame(model.posterior.probabilities(model, users, items), index=pairs.index, columns=model.posterior.levels)
+    frame, posterior = predict_frame(model, pairs, std=False), model.posterior
+    chance, rows = posterior.probabilities(model, users, items), (frame["level"] == "content").to_numpy()
+    if rows.any():
+        sd, expected = posterior.predictive_sd(model, users[rows], items[rows]), frame["prediction"].to_numpy(np.float64)[rows]
+        chance[rows] = level_probabilities(latent_of(expected, sd, posterior.thresholds, posterior.levels), sd, posterior.thresholds)
+    return pd.DataFrame(chance, index=pairs.index, columns=posterior.levels)
+
+
+def latent_of(expected: np.ndarray, sd: np.ndarray, thresholds: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    "Centers (n,) of latent normals under which ratings average `expected` (n,), by bisection."
+    low, high = (np.full(len(expected), end) + side * 5 * sd for end, side in ((thresholds[0], -1), (thresholds[-1], 1)))
+    for _ in range(30):
+        middle = (low + high) / 2
+        above = level_probabilities(middle, sd, thresholds) @ levels > expected
+        low, high = np.where(above, low, middle), np.where(above, middle, high)
+    return (low + high) / 2

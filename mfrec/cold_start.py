@@ -26,7 +26,7 @@ from .bayes import NOISE_DOF, SampledPosterior, draw_rows, latent_moments
 from .content import FeatureTable, SideContent, damped_biases, item_features, user_features
 from .data import DataError, MfrecWarning, SettingError, UnknownIdError, check_ratings, find_columns
 from .encoding import IdEncoder, Interactions
-from .model import Content, ContentModel, FactorModel, Posterior, RatingEstimator, RowPrior, Side, fitted_method, predict_positions
+from .model import Content, ContentModel, FactorModel, Posterior, RatingEstimator, RowPrior, Side, alone_offsets, fitted_method, predict_positions
 from .normal_equations import Known, Prior, RowGroups, Solved, gather_table, group_rows, predict_rows, solve_rows, worker_pool
 
 # %% ../nbs/10_cold_start.ipynb #8f670cf3
@@ -113,7 +113,7 @@ def learn_content(data: Interactions, content: Content, n_jobs: int = -1) -> Con
     if x.shape[1]:
         slopes, std, user_biases, prior = user_slopes(data, x, typical + x @ item_slopes, mean, n_jobs)
     prior = replace(prior, mean=np.append(prior.mean[:-1], prior.mean[-1] - average))
-    return ContentModel(mean + typical + average, user_biases - average, item_biases - typical, x, item_slopes, slopes, std, g, user_coefficients,
+    return ContentModel(mean + typical + average, user_biases - average, x, item_slopes, slopes, std, g, user_coefficients,
                         x_center, g_center, prior,
                         *(None if side is None else side.table.schema for side in (content.item, content.user)))
 
@@ -226,12 +226,10 @@ def fold_content(model: FactorModel, side: str, rows: np.ndarray, columns: np.nd
     content = model.content
     if content is None:
         return None
+    if side == "item":
+        return replace(content, item_features=features)
     n = len(features)
     counts, left = np.bincount(rows, minlength=n), stars - np.float32(content.mean)
-    if side == "item":
-        expected = features @ content.item_slopes
-        sums = np.bincount(rows, left - content.user_biases[columns] - expected[rows], n)
-        return replace(content, item_features=features, item_biases=expected + sums / (counts + DAMPING))
     others = np.column_stack([content.item_features, content.item_features @ content.item_slopes])
     solved = solve_side(rows, columns, left, n, others, content.slope_prior)
     vectors = np.where(counts[:, None] > 0, solved.vectors.numpy(), 0)
@@ -382,7 +380,8 @@ def fold_rows(model: FactorModel, side: str, ids: IdEncoder, rows: np.ndarray, c
     "The model with the rows of `ids` in the place of one side, solved from ratings `stars` of positions `rows` and, on the other side, `columns`."
     vectors, posterior = solve_new(model, side, rows, columns, stars, len(ids), features)
     other, posterior = follow_taste(replace(model, posterior=posterior), side, ids)
-    new = Side(ids, np.ascontiguousarray(vectors[:, -1]), np.ascontiguousarray(vectors[:, :-1]), np.bincount(rows, minlength=len(ids)), getattr(model, side).prior)
+    new = Side(ids, np.ascontiguousarray(vectors[:, -1]), np.ascontiguousarray(vectors[:, :-1]), np.bincount(rows, minlength=len(ids)), getattr(model, side).prior,
+               alone_offsets(rows, stars, model.mean + vectors[:, -1]))
     return replace(model, **{side: new, OTHER[side]: other}, content=fold_content(model, side, rows, columns, stars, features), posterior=posterior)
 
 

@@ -23,14 +23,14 @@ from .encoding import IdEncoder
 from .model import ContentModel, FactorModel, Posterior, RowPrior, Side, fitted_method
 
 # %% ../nbs/15_persist.ipynb #157482e4
-FORMAT = 4  # 2: a sampled posterior carries the priors of its draws; 3: a schema the marks between several values; 4: its columns as pairs
-READABLE = (3, FORMAT)
-_ARRAYS = ("biases", "factors", "n_ratings")
+FORMAT = 5  # 2: a sampled posterior carries the priors of its draws; 3: a schema the marks between several values; 4: its columns as pairs; 5: rows what they add alone
+READABLE = (3, 4, FORMAT)
+_ARRAYS = ("biases", "factors", "n_ratings", "alone")
 POSTERIORS = {kind.__name__: kind for kind in (SpreadPosterior, RidgePosterior, SampledPosterior)}  # what a saved model may carry
 
 
 def _side_arrays(name: str, side: Side) -> dict[str, np.ndarray]:
-    arrays = {f"{name}.{field}": np.ascontiguousarray(getattr(side, field)) for field in _ARRAYS}
+    arrays = {f"{name}.{field}": np.ascontiguousarray(getattr(side, field)) for field in _ARRAYS if getattr(side, field) is not None}
     if side.prior is not None:
         arrays |= _prior_arrays(f"{name}.prior", side.prior)
     whole = side.ids.classes_.dtype.kind in "iu"
@@ -130,7 +130,8 @@ def _posterior(name: str | None, arrays: dict[str, np.ndarray]) -> Posterior | N
 def _side(name: str, arrays: dict[str, np.ndarray], text_ids: dict[str, list[str]]) -> Side:
     ids = np.array(text_ids[name], dtype=object) if name in text_ids else arrays[f"{name}.ids"]
     prior = _prior(f"{name}.prior", arrays) if f"{name}.prior.mean" in arrays else None
-    return Side(IdEncoder.from_classes(ids), *(arrays[f"{name}.{field}"] for field in _ARRAYS), prior)
+    kept = {field: arrays[f"{name}.{field}"] for field in _ARRAYS if field != "alone" or f"{name}.alone" in arrays}
+    return Side(IdEncoder.from_classes(ids), prior=prior, **kept)
 
 
 def _prior(name: str, arrays: dict[str, np.ndarray]) -> RowPrior:

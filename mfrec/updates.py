@@ -44,9 +44,9 @@ def add_rows(model: FactorModel, side: str, ids: IdEncoder, table: FeatureTable 
     old = getattr(model, side)
     n, features = len(ids) - len(old), features_of(model, side, ids, table, rated)
     grow = lambda array, axis=0: np.concatenate([array, np.zeros_like(array.take([0], axis)).repeat(n, axis)], axis)
-    new, content, (other, posterior) = Side(ids, *map(grow, (old.biases, old.factors, old.n_ratings)), old.prior), model.content, follow_taste(model, side, ids)
+    new, content, (other, posterior) = Side(ids, *map(grow, (old.biases, old.factors, old.n_ratings)), old.prior, grow(old.alone)), model.content, follow_taste(model, side, ids)
     if content is not None:
-        names = ("user_biases", "user_slopes", "user_std") if side == "user" else ("item_biases",)
+        names = ("user_biases", "user_slopes", "user_std") if side == "user" else ()
         content = replace(content, **{f"{side}_features": features}, **{name: grow(getattr(content, name)) for name in names})
     return replace(model, **{side: new, OTHER[side]: other}, content=content, posterior=_more_unknown(posterior, side, n))
 
@@ -93,9 +93,9 @@ def solve_again(model: FactorModel, data: Interactions, side: str, touched: np.n
     features = None if content is None else getattr(content, f"{side}_features")[touched]
     folded = fold_rows(model, side, IdEncoder.from_classes(old.ids.classes_[touched]), *ratings_of(model, data, side, touched), features)
     put = lambda names, whole, part: replace(whole, **{name: _put(getattr(whole, name), getattr(part, name), touched) for name in names})
-    new = put(("biases", "factors", "n_ratings"), old, getattr(folded, side))
-    if content is not None:
-        content = put(("user_biases", "user_slopes", "user_std") if side == "user" else ("item_biases",), content, folded.content)
+    new = put(("biases", "factors", "n_ratings", "alone"), old, getattr(folded, side))
+    if content is not None and side == "user":
+        content = put(("user_biases", "user_slopes", "user_std"), content, folded.content)
     return replace(model, **{side: new}, content=content, posterior=_put_errors(model.posterior, folded.posterior, side, touched))
 
 

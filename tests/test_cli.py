@@ -232,7 +232,7 @@ def test_new_films_and_new_people_are_predicted(mfrec, files, solver):
     more = ("--items", files / "new.csv", "--users", files / "later.csv", "--ratings", files / "since.csv")
     code, _, err = mfrec("predict", files / "model", files / "pairs.csv", "--out", files / "out.csv", *more)
     frame = pd.read_csv(files / "out.csv")
-    assert code == 0 and err.count("warning") == 1 and "4 of 5 rows" in err and "3 predicted from content, 1 predicted from the other one's bias" in err
+    assert code == 0 and err.count("warning") == 1 and "4 of 5 rows" in err and "3 predicted from content, 1 predicted from the other one's ratings alone" in err
     assert frame.level.tolist() == ["content", "content", "full", "content", "bias"]
     assert frame.title.tolist()[0] == "Fresh (2024)" and frame.prediction.between(0.5, 5).all() and frame.prediction.nunique() == 5
 

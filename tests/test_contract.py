@@ -11,6 +11,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, KFold
 
 import mfrec
+from mfrec.model import positions_of, predict_positions
+
 
 def small(rows, **columns):
     return pd.DataFrame(rows, columns=["userId", "movieId", "rating"]).astype({"rating": "float32"}).assign(**columns)
@@ -58,6 +60,25 @@ def test_unknown_ids_get_less_but_never_nothing(fitted, ratings):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(fitted.predict(pairs[:1])) == 1 and len(fitted.predict(pairs[:0])) == 0
+
+
+def test_one_that_is_unknown_leaves_the_damped_mean_of_the_other(fitted, ratings):
+    "Mean and bias count as 20 ratings beside those that the other one has; so for people who are folded in, too."
+    user, film = ratings.userId.iloc[0], ratings.movieId.iloc[0]
+    own, of_film = ratings[ratings.userId == user], ratings[ratings.movieId == film]
+    folded = fitted.fold_in(own.assign(userId=-3))
+    for model, side, rows, pair in ((fitted.model_, "item", of_film, (-5, film)), (fitted.model_, "user", own, (user, -7)), (folded, "user", own, (-3, -7))):
+        known = getattr(model, side)
+        bias = known.biases[known.ids.lookup([pair[side == "item"]])[0]]
+        stars = predict_positions(model, *positions_of(model, pd.DataFrame([pair], columns=["userId", "movieId"])))
+        assert np.isclose(stars[0], (rows.rating.sum() + 20 * (model.mean + bias)) / (len(rows) + 20), atol=1e-4)
+
+
+def test_probabilities_average_what_is_predicted_from_features(seeing, ratings):
+    if len(getattr(seeing.model_.posterior, "levels", ())):
+        pairs = ratings[ratings.movieId % 9 == 0].head(300)
+        frame, chance = seeing.predict_frame(pairs), seeing.predict_levels(pairs)
+        assert (frame.level == "content").all() and np.allclose(chance @ chance.columns.to_numpy(float), frame.prediction, atol=1e-3)
 
 
 def test_same_seed_same_bits(solver, ratings, fitted):

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
 
 import mfrec
 from mfrec.bayes import DrawnPrior, SampledPosterior
@@ -37,7 +38,7 @@ def some_model(user_ids, item_ids, k, sampled, seed):
 
     def side(ids, n_other):
         prior = RowPrior(np.eye(k + 1), rng.normal(size=k + 1), 0.5, array(n_other, k + 1), np.zeros((0, k + 1)))
-        return Side(IdEncoder().fit(pd.Series(ids)), array(len(ids)), array(len(ids), k), rng.integers(1, 9, len(ids)), prior)
+        return Side(IdEncoder().fit(pd.Series(ids)), array(len(ids)), array(len(ids), k), rng.integers(1, 9, len(ids)), prior, array(len(ids)))
 
     def drawn(n_other):
         return DrawnPrior(array(3, k + 1), array(3, 2, k + 1), array(3, k + 1, k + 1), array(n_other, 2))
@@ -97,11 +98,17 @@ def test_columns_may_have_numbers_for_names(tmp_path, name):
 
 
 def test_a_model_of_the_format_before_is_read(tmp_path):
-    "It had the columns of features as objects."
+    "It had the columns of features as objects, and nothing of what a row adds alone."
     ratings, films = mfrec.sample_ratings(3_000, seed=1), mfrec.sample_items(3_000, seed=1)
     model = mfrec.BiasModel().fit(ratings, items=films)
     folder = model.save(tmp_path / "model")
     facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     facts["content"]["item_schema"] = {part: dict(columns) for part, columns in facts["content"]["item_schema"].items()}
     (folder / "model.json").write_text(json.dumps(facts | {"format": 3}), encoding="utf-8")
-    assert mfrec.load(folder).content.item_schema == model.model_.content.item_schema
+    arrays = load_file(folder / "model.safetensors")
+    save_file({name: array for name, array in arrays.items() if not name.endswith(".alone")}, folder / "model.safetensors")
+    loaded = mfrec.load(folder)
+    assert loaded.content.item_schema == model.model_.content.item_schema
+    assert np.allclose(loaded.predict(ratings), model.predict(ratings))
+    strange = pd.DataFrame({"userId": [-1], "movieId": ratings.movieId.iloc[:1]})
+    assert np.isclose(loaded.predict_frame(strange).prediction[0], loaded.mean + loaded.item.biases[loaded.item.ids.lookup(strange.movieId)[0]])
