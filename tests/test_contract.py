@@ -72,6 +72,17 @@ def test_one_that_is_unknown_leaves_the_damped_mean_of_the_other(fitted, ratings
         bias = known.biases[known.ids.lookup([pair[side == "item"]])[0]]
         stars = predict_positions(model, *positions_of(model, pd.DataFrame([pair], columns=["userId", "movieId"])))
         assert np.isclose(stars[0], (rows.rating.sum() + 20 * (model.mean + bias)) / (len(rows) + 20), atol=1e-4)
+        assert np.isclose(model.mean + bias + known.alone[known.ids.lookup([pair[side == "item"]])[0]], stars[0], atol=1e-4)
+
+
+def test_what_one_adds_alone_fades_with_the_ratings_of_the_other(fitted, ratings):
+    model, row = fitted.model_, ratings.iloc[[-1]]
+    (u,), (i,) = positions_of(model, row)
+    user, item = model.user, model.item
+    assert user.n_ratings[u] == (ratings.userId == row.userId.iloc[0]).sum() and item.alone[i] != 0
+    expected = model.mean + user.biases[u] + item.biases[i] + user.factors[u] @ item.factors[i]
+    expected += 2 / (2 + user.n_ratings[u]) * item.alone[i] + 2 / (2 + item.n_ratings[i]) * user.alone[u]
+    assert np.isclose(predict_positions(model, np.array([u]), np.array([i]))[0], expected, atol=1e-5)
 
 
 def test_probabilities_average_what_is_predicted_from_features(seeing, ratings):
