@@ -23,9 +23,18 @@ SOLVERS = {
 }
 
 
+SEEING = SOLVERS | {"bayes slopes": mfrec.BayesianMF(n_factors=4, n_samples=8, burn_in=2, n_taste=8, user_slopes=True)}
+
+
 @pytest.fixture(params=SOLVERS, scope="session")
 def solver(request):
     return SOLVERS[request.param]
+
+
+@pytest.fixture(params=SEEING, scope="session")
+def observer(request):
+    "A solver to be fitted with features."
+    return SEEING[request.param]
 
 
 @pytest.fixture(scope="session")
@@ -57,9 +66,9 @@ def fitted(solver, ratings):
 
 
 @pytest.fixture(scope="session")
-def seeing(solver, rated, items, users):
+def seeing(observer, rated, items, users):
     "Fitted on `rated`, with features of both sides."
-    return clone(solver).fit(rated, items=items, users=users)
+    return clone(observer).fit(rated, items=items, users=users)
 
 
 def real_path(name: str) -> Path:
