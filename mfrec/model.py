@@ -521,8 +521,7 @@ class RatingEstimator(Fitted, BaseEstimator):
                 self.model_ = replace(self.model_, content=self.learn_content(data, content))
             if found.user_prior is None or (content.any and not len(found.user_prior.given) + len(found.item_prior.given)):
                 self.model_ = self.learn_priors(self.model_, data)
-        self.model_ = learn_alone(self.model_, data)
-        self.history_, self.interactions_, self.features_ = found.history, data, tables
+        self.model_, self.history_, self.interactions_, self.features_ = learn_alone(self.model_, data), found.history, data, tables
         return self
 
     def _check(self) -> None:
