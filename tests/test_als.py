@@ -4,6 +4,8 @@ import pandas as pd
 import pytest
 
 import mfrec
+from conftest import real
+from mfrec import als
 from mfrec.als import EXPLAINED, choose_factors
 from mfrec.encoding import Interactions
 from mfrec.model import without_alone
@@ -35,6 +37,16 @@ def test_objective_is_the_one_that_is_documented(ratings):
     assert (residual ** 2).sum() < als.history_.objective.iloc[-1] < (residual ** 2).sum() + 6.0 * len(ratings)
     penalty = als.history_.objective.iloc[-1] - (residual ** 2).sum()
     assert penalty > 6.0 * (als.model_.user.factors ** 2).sum() / ratings.rating.std(ddof=0)      # centering can only shrink factors
+
+
+def test_items_that_go_on_save_sweeps(monkeypatch):
+    "From the fifth sweep on; measured on this split: 0.0005 better in ten sweeps than in twelve plain ones."
+    train, test = mfrec.split_random(real("ml-latest-small"), 0.1, seed=9)
+    ahead = mfrec.ALSMF().fit(train)
+    monkeypatch.setattr(als, "AHEAD", 0.0)
+    plain = mfrec.ALSMF(n_sweeps=12).fit(train)
+    assert (ahead.history_.noise[:5] == plain.history_.noise[:5]).all() and (ahead.history_.noise[5:] != plain.history_.noise[5:10]).all()
+    assert -ahead.score(test) < -plain.score(test) < -mfrec.ALSMF().fit(train).score(test)
 
 
 def test_learned_noise_is_what_is_left_of_the_ratings(ratings):
