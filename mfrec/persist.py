@@ -130,8 +130,8 @@ def _posterior(name: str | None, arrays: dict[str, np.ndarray]) -> Posterior | N
 def _side(name: str, arrays: dict[str, np.ndarray], text_ids: dict[str, list[str]]) -> Side:
     ids = np.array(text_ids[name], dtype=object) if name in text_ids else arrays[f"{name}.ids"]
     prior = _prior(f"{name}.prior", arrays) if f"{name}.prior.mean" in arrays else None
-    kept = {field: arrays[f"{name}.{field}"] for field in _ARRAYS if field != "alone" or f"{name}.alone" in arrays}
-    return Side(IdEncoder.from_classes(ids), prior=prior, **kept)
+    arrays = {f"{name}.alone": np.zeros_like(arrays[f"{name}.biases"])} | arrays  # formats before the fifth have none
+    return Side(IdEncoder.from_classes(ids), prior=prior, **{field: arrays[f"{name}.{field}"] for field in _ARRAYS})
 
 
 def _prior(name: str, arrays: dict[str, np.ndarray]) -> RowPrior:

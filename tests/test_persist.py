@@ -110,5 +110,7 @@ def test_a_model_of_the_format_before_is_read(tmp_path):
     loaded = mfrec.load(folder)
     assert loaded.content.item_schema == model.model_.content.item_schema
     assert np.allclose(loaded.predict(ratings), without_alone(model.model_).predict(ratings))
+    new = ratings.head(5).assign(userId=-9)
+    assert loaded.update(ratings, new).predict_frame(new).level.eq("full").all() and loaded.add_unrated(items=films.head(1).assign(movieId=-9)).item.ids.lookup([-9])[0] >= 0
     strange = pd.DataFrame({"userId": [-1], "movieId": ratings.movieId.iloc[:1]})
     assert np.isclose(loaded.predict_frame(strange).prediction[0], loaded.mean + loaded.item.biases[loaded.item.ids.lookup(strange.movieId)[0]])
