@@ -11,8 +11,8 @@ __all__ = ['NOISE_DOF', 'TIGHT', 'KNOWN_PRECISION', 'SAMPLERS', 'START_SWEEPS', 
            'cell_limits', 'draw_latent', 'tail_deviate', 'latent_moments', 'fit_thresholds', 'level_probabilities',
            'ProbitSampler', 'apart', 'join', 'join_prior', 'less', 'UserSlopes', 'SlopeSampler', 'SlopeProbitSampler',
            'best_pair', 'PairMean', 'in_blocks', 'DrawnPrior', 'SampledPosterior', 'n_draws', 'Summary', 'new_row',
-           'drawn_prior', 'in_stars', 'run_chain', 'Watch', 'choose_sizes', 'rating_levels', 'start_chain',
-           'gain_of_numbers', 'BayesianMF', 'plot_chain', 'predict_levels', 'latent_of']
+           'drawn_prior', 'in_stars', 'run_chain', 'Watch', 'choose_sizes', 'rating_levels', 'start_rows',
+           'start_chain', 'gain_of_numbers', 'BayesianMF', 'plot_chain', 'predict_levels', 'latent_of']
 
 # %% ../nbs/09_bayes.ipynb #96e5239c
 import time
@@ -28,7 +28,7 @@ import torch
 from scipy.special import ndtr
 from torch import Tensor
 
-from .als import Part, check_whole, choose_factors, is_crowded, ridge_prior, run_sweeps, start_parts
+from .als import Part, Sweeps, check_whole, choose_factors, is_crowded, ridge_prior, run_sweeps, start_parts
 from .content import Taste, taste_features
 from .data import SettingError, TrainingError, progress_bar
 from .encoding import Interactions
@@ -450,20 +450,22 @@ class ProbitSampler(Sampler):
     def sweep(self) -> Draw:
         "Thresholds and latent ratings, then as without."
         self.draw_values()
-        self.by_user = self.by_user.with_values(self.values)
+        self.by_user = self.by_user.with_values(self.values, self.pool)
         return replace(super().sweep(), thresholds=self.thresholds)
 
     def draw_values(self) -> None:
         "Refit the thresholds on a sample of the ratings, then draw the latent value of every rating."
-        codes = self.codes.codes
-        n, root = len(codes), self.noise.sqrt()[self.codes.users] * self.item_noise.sqrt()[self.codes.items]
+        codes, n = self.codes.codes, len(self.codes.codes)
         middle = predict_rows(self.by_user, gather_table(self.item), self.user, self.pool)
+        of_user, of_item = self.noise.sqrt(), self.item_noise.sqrt()
+        root = lambda users, items: of_user[users] * of_item[items]
         if not self.fixed:
-            some = torch.randint(n, (min(n, 100_000),), generator=self.generator, device=middle.device)
-            self.thresholds = fit_thresholds(codes[some], middle[some], root[some], self.thresholds)
+            step = -(-n // 50_000)
+            some = slice(int(self.rng.integers(step)), None, step)
+            self.thresholds = fit_thresholds(codes[some], middle[some], root(self.codes.users[some], self.codes.items[some]), self.thresholds)
         uniform = torch.rand(n, generator=self.generator, dtype=middle.dtype, device=middle.device)
-        parts = zip(*(x.split(1 << 16) for x in (codes, middle, root, uniform)))
-        draw = lambda part: draw_latent(*part, self.thresholds)
+        parts = zip(*(x.split(1 << 16) for x in (codes, middle, self.codes.users, self.codes.items, uniform)))
+        draw = lambda part: draw_latent(*part[:2], root(*part[2:4]), part[4], self.thresholds)
         self.values = torch.cat(list(map(draw, parts) if self.pool is None else self.pool.map(draw, parts)))
 
     def rescale(self, *rows: Tensor) -> tuple[Tensor, ...]:
@@ -471,7 +473,7 @@ class ProbitSampler(Sampler):
         ratio = 1.0 if self.fixed else self.alpha
         unit, self.alpha, self.noise = ratio ** 0.5, self.alpha / ratio, self.noise / ratio
         self.thresholds, self.values = self.thresholds * unit, self.values * unit
-        self.by_item = self.by_item.with_values(self.values)
+        self.by_item = self.by_item.with_values(self.values, self.pool)
         scale = self.like.new_tensor([unit ** 0.5] * (self.d - 1) + [unit])
         return tuple(r * scale for r in rows)
 
@@ -686,7 +688,7 @@ class Summary:
     "What is kept of a running chain: the mean pair (from two conditional means a sweep), draws and their priors, mean noise (standard deviations) and thresholds."
     def __init__(self, n_factors: int, n_samples: int, counts: tuple[Tensor, Tensor]):
         weights = tuple((n[:, None] + 1.0).sqrt() for n in counts)
-        self.rank, self.mean = int(1.5 * n_factors), PairMean(3 * n_factors, 9 * n_factors, weights)
+        self.rank, self.mean = int(1.5 * n_factors), PairMean(3 * n_factors, 6 * n_factors, weights)
         self.draws, self.hypers, self.every = [], [], max(n_samples / n_draws(n_factors), 1.0)
         self.noise, self.thresholds, self.count = [0, 0], 0, 0
 
@@ -814,23 +816,29 @@ def rating_levels(ratings: np.ndarray, likelihood: str) -> np.ndarray:
     return levels if likelihood == "probit" or 3 <= len(levels) <= MOST_LEVELS else np.zeros(0)
 
 # %% ../nbs/09_bayes.ipynb #787cb17d
-def start_chain(data: Interactions, n_factors: int, levels: np.ndarray, taste: Taste, given: list[np.ndarray], seed: int,
-                device: torch.device, pool: ThreadPoolExecutor | None, user_slopes: bool = False) -> Sampler:
-    "A sampler that starts from a few sweeps of variational ALS; with `user_slopes`, users have slopes on the items' `given` features."
+def start_rows(data: Interactions, n_factors: int, taste: Taste, given: list[np.ndarray], seed: int, device: torch.device,
+               pool: ThreadPoolExecutor | None) -> Sweeps:
+    "Where a chain starts: a few sweeps of variational ALS on the standardized ratings."
     mean, unit = standard_units(data.ratings)
     ratings = torch.as_tensor((data.ratings - np.float32(mean)) / np.float32(unit), device=device)
     leading = [np.hstack([t[:, :START_TASTE], g]) for t, g in zip(taste, given)]
     parts = start_parts(data, ratings, n_factors, ridge_prior(n_factors, None, ratings), leading, seed, keep_source=True, pool=pool)
-    state = run_sweeps(*parts, START_SWEEPS, learn=True, pool=pool)
-    parts = state.users, state.items
+    return run_sweeps(*parts, START_SWEEPS, learn=True, pool=pool)
+
+
+def start_chain(data: Interactions, start: Sweeps, levels: np.ndarray, taste: Taste, given: list[np.ndarray], seed: int,
+                pool: ThreadPoolExecutor | None, user_slopes: bool = False) -> Sampler:
+    "A sampler that goes on from `start`; with `user_slopes`, users have slopes on the items' `given` features."
+    parts, device = (start.users, start.items), start.users.vectors.device
     tables = [torch.as_tensor(np.hstack(blocks), device=device) for blocks in zip(taste, given)]
     features = tuple(Features.rotate(table, part.rated) for table, part in zip(tables, parts))
     settings = {"known": torch.as_tensor(given[1], device=device)} if user_slopes else {}
     if len(levels):
         codes, users, items = (torch.as_tensor(x, device=device) for x in (np.searchsorted(levels, data.ratings), data.users, data.items))
         settings["codes"] = Codes(codes, len(levels), users, items)
-    kind = SAMPLERS[bool(len(levels)), user_slopes]
-    return kind(*parts, features, default_priors(n_factors), state.noise_precision, seed=seed, pool=pool, relax=RELAX, **settings)
+    kind, priors = SAMPLERS[bool(len(levels)), user_slopes], default_priors(parts[0].vectors.shape[1] - 1)
+    return kind(*parts, features, priors, start.noise_precision, seed=seed, pool=pool, relax=RELAX, **settings)
+
 
 # %% ../nbs/09_bayes.ipynb #f86165a3
 TRIAL_FACTORS, TRIAL_TASTE, TRIAL_SWEEPS = 8, 32, 8  # of the two short chains
@@ -849,8 +857,9 @@ def gain_of_numbers(data: Interactions, levels: np.ndarray, seed: int, device: t
     hidden = rng.random(len(data)) < 0.1
     shown, held, errors = data.take(~hidden), data.take(hidden), []
     taste, given, _ = feature_blocks(shown, TRIAL_TASTE, Content(), seed)
+    start = start_rows(shown, TRIAL_FACTORS, taste, given, seed, device, pool)
     for likelihood in (np.zeros(0), levels):
-        sampler = start_chain(shown, TRIAL_FACTORS, likelihood, taste, given, seed, device, pool)
+        sampler = start_chain(shown, start, likelihood, taste, given, seed, pool)
         watch = Watch(held, *standard_units(shown.ratings), likelihood, device)
         run_chain(sampler, 0, TRIAL_SWEEPS, watch, "levels or numbers?")
         errors.append((np.clip(watch.total / watch.count, levels[0], levels[-1]) - held.ratings) ** 2)
@@ -896,7 +905,8 @@ class BayesianMF(RatingEstimator):
                 levels = np.zeros(0)
             watch = None if validation is None else Watch(validation, mean, unit, levels, device)
             blocks = feature_blocks(data, n_taste, content, self.seed)
-            sampler = start_chain(data, k, levels, blocks.taste, blocks.given, self.seed, device, pool, self.user_slopes)
+            start = start_rows(data, k, blocks.taste, blocks.given, self.seed, device, pool)
+            sampler = start_chain(data, start, levels, blocks.taste, blocks.given, self.seed, pool, self.user_slopes)
             summary, history = run_chain(sampler, self.burn_in, self.n_samples, watch)
             history["noise"] *= (levels[-2:].sum() - levels[:2].sum()) / 2 if len(levels) else unit  # in stars
             return replace(in_stars(summary, data, mean, unit, levels, sampler.features, blocks, self.user_slopes), history=history)

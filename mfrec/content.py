@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['OTHER', 'UNKNOWN', 'YEARS', 'MAX_FEATURES', 'FeatureSchema', 'decade_of', 'FeatureTable', 'learn_schema',
            'judge_columns', 'item_features', 'user_features', 'SideContent', 'damped_biases', 'genre_preferences',
-           'plot_preferences', 'plot_decades', 'truncated_svd', 'Taste', 'taste_features']
+           'plot_preferences', 'plot_decades', 'Taste', 'taste_features']
 
 # %% ../nbs/04_content.ipynb #a11554ec
 import warnings
@@ -16,8 +16,8 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import torch
 from scipy import sparse
+from sklearn.utils.extmath import randomized_svd
 
 from .data import DataError, MfrecWarning, SettingError, check_ratings, find_columns, genres_of, mark_between, text_of, years_of_dates
 from .encoding import IdEncoder, Interactions
@@ -336,27 +336,6 @@ def plot_decades(ratings: pd.DataFrame, items: pd.DataFrame, item_col: str | Non
     fig.colorbar(picture, ax=right, label="stars")
     return fig
 
-# %% ../nbs/04_content.ipynb #c122cab6
-def truncated_svd(matrix: sparse.csr_matrix, rank: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    "The `rank` largest singular triplets, approximately: U (n, rank), S (rank,), V (m, rank), float32."
-    forward, backward = (_as_torch(m) for m in (matrix, matrix.T.tocsr()))
-    columns = min(rank + 10, *matrix.shape)                       # a few more than asked for sharpen those that are kept
-    start = torch.randn(matrix.shape[1], columns, generator=torch.Generator().manual_seed(seed))
-    orthonormal = lambda x: torch.linalg.qr(x).Q
-    basis = orthonormal(forward @ start)
-    for _ in range(2):
-        basis = orthonormal(forward @ orthonormal(backward @ basis))
-    right, values, left = torch.linalg.svd(backward @ basis, full_matrices=False)
-    return basis @ left.T[:, :rank], values[:rank], right[:, :rank]
-
-
-def _as_torch(matrix: sparse.csr_matrix) -> torch.Tensor:
-    "The same sparse matrix for torch, whose products are the faster ones."
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta|Sparse invariant checks", category=UserWarning)
-        parts = (torch.as_tensor(x) for x in (matrix.indptr, matrix.indices, matrix.data))
-        return torch.sparse_csr_tensor(*parts, size=matrix.shape, check_invariants=False)
-
 # %% ../nbs/04_content.ipynb #3ba08923
 class Taste(NamedTuple):
     """Taste features by position: user (n_users, f) and item (n_items, f), float32; rows without ratings are zero.
@@ -384,9 +363,9 @@ def taste_features(data: Interactions, n_features: int = 64, seed: int = 0) -> T
     users, items = (np.maximum(counts, 1).astype(np.float32) ** -0.5 for counts in (data.user_counts, data.item_counts))
     values = users[data.users] * items[data.items]
     matrix = sparse.csr_matrix((values, (data.users, data.items)), shape=(data.n_users, data.n_items))
-    left, _, right = (x.numpy() for x in truncated_svd(matrix, rank, seed))
+    left, _, right = randomized_svd(matrix, rank, n_iter=2, power_iteration_normalizer="LU", random_state=seed)
     parts = []
-    for rows, basis, scale in ((matrix, right, items), (matrix.T, left, users)):
+    for rows, basis, scale in ((matrix, right.T, items), (matrix.T, left, users)):
         features = rows @ basis
         unit = np.sqrt(np.square(features).sum(1, dtype=np.float64).mean()) or 1.0       # a row's squared length averages 1
         parts.append(((features / unit).astype(np.float32), (basis * scale[:, None] / unit).astype(np.float32)))

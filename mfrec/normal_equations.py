@@ -59,11 +59,11 @@ class RowGroups:
     buckets: list[Bucket]
     budget: int
 
-    def with_values(self, values: Tensor) -> "RowGroups":
+    def with_values(self, values: Tensor, pool: ThreadPoolExecutor | None = None) -> "RowGroups":
         "The same pairs with other ratings, given in their original order (needs `keep_source=True` at grouping)."
         values = torch.cat([values, values.new_zeros(1)])
-        fresh = [replace(b, values=values.index_select(0, b.source.reshape(-1)).view(b.source.shape)) for b in self.buckets]
-        return replace(self, buckets=fresh)
+        fresh = lambda b: replace(b, values=values.index_select(0, b.source.reshape(-1)).view(b.source.shape))
+        return replace(self, buckets=list(map(fresh, self.buckets) if pool is None else pool.map(fresh, self.buckets)))
 
 
 def default_budget(n_factors: int, device: torch.device) -> int:
