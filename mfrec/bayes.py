@@ -455,15 +455,13 @@ class ProbitSampler(Sampler):
 
     def draw_values(self) -> None:
         "Refit the thresholds on a sample of the ratings, then draw the latent value of every rating."
-        codes, n = self.codes.codes, len(self.codes.codes)
-        middle = predict_rows(self.by_user, gather_table(self.item), self.user, self.pool)
+        codes, middle = self.codes.codes, predict_rows(self.by_user, gather_table(self.item), self.user, self.pool)
         of_user, of_item = self.noise.sqrt(), self.item_noise.sqrt()
         root = lambda users, items: of_user[users] * of_item[items]
         if not self.fixed:
-            step = -(-n // 50_000)
-            some = slice(int(self.rng.integers(step)), None, step)
+            some = slice(int(self.rng.integers(step := -(-len(codes) // 50_000))), None, step)
             self.thresholds = fit_thresholds(codes[some], middle[some], root(self.codes.users[some], self.codes.items[some]), self.thresholds)
-        uniform = torch.rand(n, generator=self.generator, dtype=middle.dtype, device=middle.device)
+        uniform = torch.rand(len(codes), generator=self.generator, dtype=middle.dtype, device=middle.device)
         parts = zip(*(x.split(1 << 16) for x in (codes, middle, self.codes.users, self.codes.items, uniform)))
         draw = lambda part: draw_latent(*part[:2], root(*part[2:4]), part[4], self.thresholds)
         self.values = torch.cat(list(map(draw, parts) if self.pool is None else self.pool.map(draw, parts)))
@@ -482,8 +480,8 @@ class ProbitSampler(Sampler):
         super().put(ratings)
 
     def noise_sd(self) -> float:
-        "Standard deviation of the latent noise as a share of the distance from the first to the last threshold."
-        return 1 / float(self.thresholds[-1] - self.thresholds[0])
+        "Standard deviation of the latent noise as a share of the distance from the first to the last threshold; 1, the unit, if there is only one."
+        return 1 / (float(self.thresholds[-1] - self.thresholds[0]) or 1.0)
 
 # %% ../nbs/09_bayes.ipynb #8a70ac6b
 KNOWN_PRECISION = 1e4  # of the items' known columns in their prior: they stay as they are
@@ -811,9 +809,9 @@ def choose_sizes(data: Interactions) -> tuple[int, int]:
 def rating_levels(ratings: np.ndarray, likelihood: str) -> np.ndarray:
     "The distinct ratings if the likelihood is to be an ordered probit, else an empty array."
     levels = np.unique(ratings) if likelihood != "gaussian" else np.zeros(0)
-    if likelihood == "probit" and not 3 <= len(levels) <= 100:
-        raise SettingError(f"likelihood='probit', but there are {len(levels)} distinct ratings; it takes 3 to 100. Use 'gaussian' or 'auto'")
-    return levels if likelihood == "probit" or 3 <= len(levels) <= MOST_LEVELS else np.zeros(0)
+    if likelihood == "probit" and not 2 <= len(levels) <= 100:
+        raise SettingError(f"likelihood='probit', but there are {len(levels)} distinct ratings; it takes 2 to 100. Use 'gaussian' or 'auto'")
+    return levels if likelihood == "probit" or 2 <= len(levels) <= MOST_LEVELS else np.zeros(0)
 
 # %% ../nbs/09_bayes.ipynb #787cb17d
 def start_rows(data: Interactions, n_factors: int, taste: Taste, given: list[np.ndarray], seed: int, device: torch.device,
@@ -872,7 +870,7 @@ class BayesianMF(RatingEstimator):
 
     `n_factors`, `n_taste` (0: no taste features): None for 30 and 256 where users and items average 100 ratings, else 14 and 128 (4 factors where users average fewer than 4 ratings);
     `n_samples`: sweeps averaged, after `burn_in` others; `likelihood`: 'gaussian', 'probit' (ratings are levels), or 'auto': a probit
-    on 3 to 20 distinct ratings, unless a short trial on hidden ones shows that numbers predict them better; `seed`; `n_jobs`: threads, -1 for all cores (results do not depend on it); `device`: 'auto', 'cpu', 'cuda'.
+    on 2 to 20 distinct ratings, unless (of three or more) a short trial on hidden ones shows that numbers predict them better; `seed`; `n_jobs`: threads, -1 for all cores (results do not depend on it); `device`: 'auto', 'cpu', 'cuda'.
     Features given to `fit` join the taste features; with `user_slopes` each user has slopes of their own on those of the items (more accurate, two to three times as long). Predictions are posterior means, `predict_frame` adds their `std`. `history_` is of the chain, before
     `fit` solves all users once more beside its draws (10_cold_start). Salakhutdinov & Mnih 2008; Simm et al. 2015 (features).
     """
@@ -901,14 +899,14 @@ class BayesianMF(RatingEstimator):
         check_memory(64e6 + 120 * len(data) + 4 * rows * ((wide + 1) * (2 * n_draws(wide) + 60) + 8 * n_taste) + 100 * wide**2 + content.n_bytes(data.n_users), f"BayesianMF with {k} factors on {len(data):,} ratings")
         mean, unit = standard_units(data.ratings)
         with worker_pool(self.n_jobs, device) as pool:  # one torch thread outside the pool: no sum depends on n_jobs
-            if self.likelihood == "auto" and len(levels) and gain_of_numbers(data, levels, self.seed, device, pool) > DECIDED:
+            if self.likelihood == "auto" and len(levels) > 2 and gain_of_numbers(data, levels, self.seed, device, pool) > DECIDED:
                 levels = np.zeros(0)
             watch = None if validation is None else Watch(validation, mean, unit, levels, device)
             blocks = feature_blocks(data, n_taste, content, self.seed)
             start = start_rows(data, k, blocks.taste, blocks.given, self.seed, device, pool)
             sampler = start_chain(data, start, levels, blocks.taste, blocks.given, self.seed, pool, self.user_slopes)
             summary, history = run_chain(sampler, self.burn_in, self.n_samples, watch)
-            history["noise"] *= (levels[-2:].sum() - levels[:2].sum()) / 2 if len(levels) else unit  # in stars
+            history["noise"] *= unit if len(levels) < 3 else (levels[-2:].sum() - levels[:2].sum()) / 2  # in stars
             return replace(in_stars(summary, data, mean, unit, levels, sampler.features, blocks, self.user_slopes), history=history)
 
 # %% ../nbs/09_bayes.ipynb #c15838bc

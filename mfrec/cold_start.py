@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['CONTENT_RIDGE', 'SLOPE_ROUNDS', 'SLOPE_USERS', 'FIRST_SLOPE_PRECISION', 'DAMPING', 'PRIOR_ROWS', 'NOISE_OF', 'OTHER',
-           'NOISE_ROUNDS', 'as_tensor', 'weighted_slopes', 'some_users', 'user_slopes', 'centered_features',
-           'learn_content', 'preferences', 'describe_preferences', 'vectors_of', 'learn_prior', 'implied_by',
-           'row_systems', 'solve_side', 'new_table', 'features_of', 'fold_content', 'to_model', 'BesideDraws',
-           'beside_draws', 'latent_ratings', 'prior_in_model', 'settle', 'spread_normals', 'solve_draws', 'follow',
-           'follow_taste', 'solve_new', 'fold_rows', 'learn_priors', 'fold_in', 'fold_in_items']
+           'NOISE_ROUNDS', 'LITTLE_TOLD', 'WARM_UP', 'UNIFORMS', 'as_tensor', 'weighted_slopes', 'some_users',
+           'user_slopes', 'centered_features', 'learn_content', 'preferences', 'describe_preferences', 'vectors_of',
+           'learn_prior', 'implied_by', 'row_systems', 'solve_side', 'new_table', 'features_of', 'fold_content',
+           'to_model', 'BesideDraws', 'beside_draws', 'nearest_level', 'latent_ratings', 'prior_in_model', 'settle',
+           'told_by_levels', 'draw_values', 'spread_normals', 'solve_draws', 'follow', 'follow_taste', 'solve_new',
+           'fold_rows', 'learn_priors', 'fold_in', 'fold_in_items']
 
 # %% ../nbs/10_cold_start.ipynb #b68e483f
 import warnings
@@ -22,7 +23,7 @@ from scipy import sparse
 from torch import Tensor
 
 from .als import Part, SpreadPosterior, half_sweep, learned_noise, learned_prior
-from .bayes import NOISE_DOF, SampledPosterior, draw_rows, latent_moments
+from .bayes import NOISE_DOF, SampledPosterior, draw_latent, draw_rows, latent_moments, level_probabilities
 from .content import FeatureTable, SideContent, damped_biases, item_features, user_features
 from .data import DataError, MfrecWarning, SettingError, UnknownIdError, check_ratings, find_columns
 from .encoding import IdEncoder, Interactions
@@ -289,13 +290,17 @@ def beside_draws(model: FactorModel, side: str, rows: np.ndarray, columns: np.nd
 NOISE_ROUNDS = 3  # of solving, to find the noise of new rows and the values behind their stars
 
 
+def nearest_level(levels: np.ndarray, stars: np.ndarray) -> Tensor:
+    "Positions (m,) among the levels."
+    return torch.as_tensor(np.searchsorted((levels[1:] + levels[:-1]) / 2, stars))
+
+
 def latent_ratings(posterior: SampledPosterior, stars: np.ndarray, middle: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
     "Expectation and variance of the values behind `stars` (m,), predicted as `middle` with this noise; the stars themselves where they are not levels."
     levels = posterior.levels
     if not len(levels):
         return torch.as_tensor(stars), torch.zeros(len(stars))
-    codes = torch.as_tensor(np.searchsorted((levels[1:] + levels[:-1]) / 2, stars))  # the nearest level
-    return tuple(x.float() for x in latent_moments(codes, middle, variance.rsqrt(), torch.as_tensor(posterior.thresholds)))
+    return tuple(x.float() for x in latent_moments(nearest_level(levels, stars), middle, variance.rsqrt(), torch.as_tensor(posterior.thresholds)))
 
 
 def prior_in_model(beside: BesideDraws) -> Prior:
@@ -319,6 +324,30 @@ def settle(model: FactorModel, side: str, beside: BesideDraws, pool: ThreadPoolE
         noise = beside.noise(beside.row_sums((values - middle).square() + variance))
     return values, noise, beside.row_sums(variance)
 
+# %% ../nbs/10_cold_start.ipynb #24805c03
+LITTLE_TOLD = 0.75  # share of a value's information
+WARM_UP = 8  # steps that do not count
+UNIFORMS = as_tensor(np.random.default_rng(0).random(1 << 16))
+
+
+def told_by_levels(model: FactorModel) -> float:
+    "How much the level of a typical rating says of its prediction, as a share of what the value behind it would; 1 where ratings are numbers."
+    posterior = model.posterior
+    if not len(posterior.levels):
+        return 1.0
+    sd = np.sqrt(posterior.noise[-1:] * posterior.item_noise[-1])
+    chance = level_probabilities(np.array([model.mean]), sd, posterior.thresholds)[0]
+    density = np.exp(-0.5 * ((posterior.thresholds - model.mean) / sd) ** 2) / (2 * np.pi) ** 0.5
+    return float((np.diff(density, prepend=0.0, append=0.0) ** 2 / chance.clip(1e-12)).sum())
+
+
+def draw_values(posterior: SampledPosterior, beside: BesideDraws, step: int, vectors: Tensor, noise: Tensor, places: Tensor, pool: ThreadPoolExecutor) -> Tensor:
+    "Values (m,) behind the stars, drawn beside the rows of a step by the uniform numbers at `places` (m,) and on."
+    middle = predict_rows(beside.groups, gather_table(as_tensor(beside.others[step])), vectors, pool)
+    thresholds, uniform = as_tensor(posterior.thresholds), UNIFORMS[(places + step * 10_007) & 0xFFFF]
+    parts = zip(*(x.split(1 << 16) for x in (nearest_level(posterior.levels, beside.stars), middle, (noise[beside.rows] * beside.theirs).rsqrt(), uniform)))
+    return torch.cat(list(pool.map(lambda part: draw_latent(*part, thresholds), parts)))
+
 # %% ../nbs/10_cold_start.ipynb #22cd562a
 def spread_normals(n: int, d: int) -> np.ndarray:
     "Normal numbers (n, d), always the same, of mean 0 and variance 1 down every column."
@@ -331,19 +360,28 @@ def solve_draws(model: FactorModel, side: str, rows: np.ndarray, columns: np.nda
     "Vectors (n_rows, K + 1) of rows of one side, the means of their solves beside the draws, and the posterior with the rows in the place of that side; arguments as of `row_systems`."
     beside, unknown = beside_draws(model, side, rows, columns, stars, n_rows, features), getattr(model.posterior, f"{side}_draws")[:, -1]
     mean, draws, rated = np.zeros((n_rows, model.n_factors + 1)), [], beside.groups.counts.numpy()[:, None] > 0
+    order = np.bincount(rows, weights=columns, minlength=n_rows).astype(np.int64)  # its own for each row, whoever else is there
+    open_values, normals, n = told_by_levels(model) < LITTLE_TOLD, spread_normals(*unknown.shape), len(beside.others)
+    places = torch.as_tensor(order[rows] * 1_000_003 + columns.astype(np.int64) * 7_919) if open_values else None
     with worker_pool(n_jobs) as pool:
         values, noise, squares = settle(model, side, beside, pool)
-        wider = (1 - squares / (noise * beside.groups.counts.clamp(min=1))).rsqrt()[:, None]
-        groups, normals = beside.groups.with_values(values), spread_normals(*unknown.shape)
-        order = np.bincount(rows, weights=columns, minlength=n_rows).astype(np.int64)  # its own for each row, whoever else is there
-        for s, (other, matrix) in enumerate(zip(beside.others, beside.matrices)):
-            prior, normal = Prior(as_tensor(beside.precisions[s]), as_tensor(beside.means[s])), as_tensor(normals[(order + s) % len(normals)]) * wider
-            drawn = draw_rows(groups, Known(gather_table(as_tensor(other), 1 / beside.other_noise), prior, 1 / noise), normal, normal, pool=pool)
-            mean += np.column_stack([drawn.means, np.ones(n_rows)]) @ matrix.T / len(beside.others)
-            squares = squares + drawn.squared_errors / len(beside.others)
-            draws.append(np.vstack([np.where(rated, drawn.vectors, unknown[s]), unknown[s]]))
+        wider, groups = (1 - squares / (noise * beside.groups.counts.clamp(min=1))).rsqrt()[:, None], beside.groups.with_values(values, pool)
+        if open_values:
+            wider, squares = 1, torch.zeros(n_rows)
+        for step in range(-WARM_UP * open_values, n):
+            s = step % n
+            prior, normal = Prior(as_tensor(beside.precisions[s]), as_tensor(beside.means[s])), as_tensor(normals[(order + step) % len(normals)]) * wider
+            drawn = draw_rows(groups, Known(gather_table(as_tensor(beside.others[s]), 1 / beside.other_noise), prior, 1 / noise), normal, normal, pool=pool)
+            if open_values:
+                noise = beside.noise(drawn.squared_errors)
+                groups = groups.with_values(draw_values(model.posterior, beside, s, drawn.vectors, noise, places + (step - s), pool), pool)
+            if step >= 0:
+                mean += np.column_stack([drawn.means, np.ones(n_rows)]) @ beside.matrices[s].T / n
+                squares = squares + drawn.squared_errors / n
+                draws.append(np.vstack([np.where(rated, drawn.vectors, unknown[s]), unknown[s]]))
     noise = np.append(beside.noise(squares), np.float32(beside.usual))
     return mean.astype(np.float32), replace(model.posterior, **{f"{side}_draws": np.stack(draws), NOISE_OF[side]: noise})
+
 
 # %% ../nbs/10_cold_start.ipynb #f737e952
 def follow(table: np.ndarray, old: Side, ids: IdEncoder) -> np.ndarray:

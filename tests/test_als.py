@@ -6,7 +6,7 @@ import pytest
 import mfrec
 from conftest import real
 from mfrec import als
-from mfrec.als import EXPLAINED, choose_factors
+from mfrec.als import EXPLAINED, choose_factors, has_heavy_tails
 from mfrec.encoding import Interactions
 from mfrec.model import without_alone
 
@@ -131,3 +131,8 @@ def test_memory_of_features_is_foreseen(ratings, monkeypatch):
     mfrec.ALSMF(n_factors=4, n_sweeps=1, n_taste=0).fit(ratings)
     with pytest.raises(mfrec.SettingError, match="needs about .* GB of memory"):
         mfrec.ALSMF(n_factors=4, n_sweeps=1, n_taste=0).fit(ratings, items=tags)
+
+
+@pytest.mark.parametrize("ratings, heavy", [([1, 2, 3, 4, 5] * 20, False), ([1] * 95 + [0] * 5, True), ([3], False), (np.exp(np.random.default_rng(0).normal(size=1_000)), True)])
+def test_which_ratings_have_heavy_tails(ratings, heavy):
+    assert has_heavy_tails(np.array(ratings, np.float32)) == heavy

@@ -3,6 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.special import ndtri
 
 import mfrec
 from conftest import real
@@ -124,10 +125,36 @@ def test_tiny_tables_of_any_kind_have_probabilities():
 
 
 @pytest.mark.parametrize("ratings, likelihood, n_levels", [
-    (np.arange(1, 6), "auto", 5), (np.arange(1, 101), "auto", 0), (np.arange(1, 101), "probit", 100), ([0, 1], "auto", 0), ([3], "auto", 0),
+    (np.arange(1, 6), "auto", 5), (np.arange(1, 101), "auto", 0), (np.arange(1, 101), "probit", 100), ([0, 1], "auto", 2), ([3], "auto", 0),
     (np.arange(1, 6), "gaussian", 0)])
 def test_which_scales_are_levels(ratings, likelihood, n_levels):
     assert len(rating_levels(np.array(ratings), likelihood)) == n_levels
+
+
+def lopsided(cuts, n=20_000, n_users=800, n_items=600, seed=0):
+    "Ratings of which nearly all have the highest level; two tables."
+    rng = np.random.default_rng(seed)
+    users, items = np.divmod(rng.choice(n_users * n_items, n, replace=False), n_items)
+    score = 0.5 * rng.normal(size=n_users)[users] + 0.6 * rng.normal(size=n_items)[items] + 0.6 * rng.normal(size=n)
+    frame = pd.DataFrame({"userId": users, "movieId": items, "rating": np.searchsorted(ndtri(cuts), score) * 1.0})
+    return frame[n // 10:], frame[:n // 10]
+
+
+@pytest.mark.parametrize("cuts", [[0.05], [0.02, 0.03, 0.05, 0.1]], ids=["thumbs", "stars"])
+def test_ratings_of_nearly_one_level(cuts):
+    "Biases are hard to beat here; a solver that falls for the few other ratings is 5 % worse or more, and predictions that miss most of what the levels leave open are far too low."
+    train, test = lopsided(cuts)
+    bias = -mfrec.BiasModel().fit(train).score(test)
+    for model in (mfrec.ALSMF(), BayesianMF()):
+        assert -model.fit(train).score(test) < 1.02 * bias
+    assert abs(model.predict(test).mean() - train.rating.mean()) < 0.015 * train.rating.max()
+    chance = model.predict_levels(test)
+    assert len(model.model_.posterior.levels) == len(cuts) + 1 and np.allclose(chance.mean().iloc[-1], (test.rating == test.rating.max()).mean(), atol=0.02)
+    own = train[train.userId.isin(train.userId.unique()[:20])]
+    apart, together = (model.fold_in(rows.assign(userId=rows.userId + 10_000)) for rows in (own[own.userId == own.userId.iloc[0]], own))
+    pairs = own[own.userId == own.userId.iloc[0]].head(5)
+    for folded in (apart, together):  # as they were, whoever else is there
+        assert np.allclose(folded.predict(pairs.assign(userId=pairs.userId + 10_000)), model.predict(pairs), atol=1e-3)
 
 
 @pytest.mark.parametrize("transform", [lambda r: r * 4 - 10, lambda r: r * 20, lambda r: (r - 3) * 3.7 + np.random.default_rng(0).normal(size=len(r)) / 10,
