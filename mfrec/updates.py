@@ -126,7 +126,7 @@ def partial_fit(self: RatingEstimator, ratings: pd.DataFrame, y=None, items: pd.
     A rating of a pair that has one replaces it; one of a new user for a new item waits until either has another. `items` and `users` may
     hold features of new ones, in the columns the model was fitted with. Once the ratings added since the last full fit exceed
     `refit_after` times those it had (np.inf: never), everything is fitted again, from scratch. What is lost until then (on ML-1M, at 10 %,
-    less than 0.001 of RMSE) is in 12_updates. Raises DataError and SettingError as `fit` does; the model is then as it was.
+    less than 0.002 of RMSE) is in 12_updates. Raises DataError and SettingError as `fit` does; the model is then as it was.
     """
     if not hasattr(self, "model_"):
         return self.fit(ratings, items=items, users=users)

@@ -38,9 +38,9 @@ def as_matrix(table, ids):
     return table.rows(ids.classes_)[0].astype(np.float64)
 
 
-def as_frame(table):
+def as_frame(table, id_col="item"):
     "A feature table as a frame with a column per feature."
-    return pd.DataFrame(table.values, columns=table.schema.names).assign(item=table.ids.classes_)
+    return pd.DataFrame(table.values, columns=table.schema.names).assign(**{id_col: table.ids.classes_})
 
 
 def content_biases(data, features, biases):

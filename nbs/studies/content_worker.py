@@ -5,7 +5,8 @@
 Run by the peers' Python. A job has `task`, `params`, `train` and `test` (parquet: user, item, rating), `threads`, `predictions` (where to
 write them, .npy), and for the task
 - "new items": `features` (parquet: item and a column per feature); test items have no training ratings (`predict_new`);
-- "new users": `shown` (parquet like train): what is known of the test users, each of whom is folded in (`factors_warm`).
+- "new users": `shown` (parquet like train): what is known of the test users, each of whom is folded in (`factors_warm`);
+- "rated items": `features` and `people` (parquet: item, or user, and a column per feature, maybe none) beside the ratings.
 """
 import json
 import sys
@@ -43,14 +44,25 @@ def new_users(model, train, test, shown):
     return out
 
 
+def rated_items(model, train, test, features, people):
+    "Predictions for people and items with ratings, with what else is known of them."
+    known = {}
+    for side, frame, name in (("I", features, "item"), ("U", people, "user")):
+        if frame.shape[1] > 1:
+            rows = frame[frame[name].isin(train[name])].set_index(name).astype(np.float64)
+            known[side] = rows.rename_axis({"item": "ItemId", "user": "UserId"}[name]).reset_index()
+    model.fit(renamed(train), **known)
+    return model.predict(test.user.to_numpy(), test.item.to_numpy())
+
+
 def renamed(ratings):
     return ratings.rename(columns={"user": "UserId", "item": "ItemId", "rating": "Rating"})[["UserId", "ItemId", "Rating"]]
 
 
 if __name__ == "__main__":
     JOB = json.loads(Path(sys.argv[1]).read_text())
-    task, extra = (new_items, "features") if JOB["task"] == "new items" else (new_users, "shown")
-    frames = [pd.read_parquet(JOB[part]) for part in ("train", "test", extra)]
+    task, *extra = {"new items": (new_items, "features"), "new users": (new_users, "shown"), "rated items": (rated_items, "features", "people")}[JOB["task"]]
+    frames = [pd.read_parquet(JOB[part]) for part in ("train", "test", *extra)]
     predictions = task(CMF(verbose=False, nthreads=JOB["threads"], random_state=0, **JOB["params"]), *frames)
     np.save(JOB["predictions"], np.clip(predictions, frames[0].rating.min(), frames[0].rating.max()))
     print(json.dumps({"cmfrec": len(predictions)}))
