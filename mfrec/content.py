@@ -363,7 +363,7 @@ def taste_features(data: Interactions, n_features: int = 64, seed: int = 0) -> T
     users, items = (np.maximum(counts, 1).astype(np.float32) ** -0.5 for counts in (data.user_counts, data.item_counts))
     values = users[data.users] * items[data.items]
     matrix = sparse.csr_matrix((values, (data.users, data.items)), shape=(data.n_users, data.n_items))
-    left, _, right = randomized_svd(matrix, rank, n_iter=2, power_iteration_normalizer="LU", random_state=seed)
+    left, _, right = randomized_svd(matrix, rank, n_iter=2, power_iteration_normalizer="LU", transpose=True, random_state=seed)
     parts = []
     for rows, basis, scale in ((matrix, right.T, items), (matrix.T, left, users)):
         features = rows @ basis

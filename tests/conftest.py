@@ -23,7 +23,7 @@ SOLVERS = {
 }
 
 
-SEEING = SOLVERS | {"bayes slopes": mfrec.BayesianMF(n_factors=4, n_samples=8, burn_in=2, n_taste=8, user_slopes=True)}
+SEEING = SOLVERS | {"bayes slopes": mfrec.BayesianMF(n_factors=4, n_samples=8, burn_in=2, n_taste=8, user_slopes=True, seed=1)}
 
 
 @pytest.fixture(params=SOLVERS, scope="session")

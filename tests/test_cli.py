@@ -279,10 +279,10 @@ def test_items_with_ids_of_another_name(mfrec, files):
 def test_solvers_that_know_how_uncertain_they_are(mfrec, files, solver):
     code, out, _ = mfrec("evaluate", files, "--solver", solver, "--factors", 4, "--json")
     assert code == 0 and json.loads(out)["n_factors"] >= 4
-    assert mfrec("fit", files / "ratings.csv", "--solver", solver, "--factors", 4, "--out", files / "model")[0] == 0
+    assert mfrec("fit", files / "ratings.csv", "--solver", solver, "--factors", 6, "--out", files / "model")[0] == 0
     assert mfrec("predict", files / "model", files / "ratings.csv", "--out", files / "out.parquet")[0] == 0
     frame = pd.read_parquet(files / "out.parquet")
-    assert frame.level.eq("full").all() and frame["std"].between(0.05, 2).all() and (frame.prediction - frame.rating).std() < frame.rating.std()
+    assert frame.level.eq("full").all() and frame["std"].between(0.1, 2).all() and (frame.prediction - frame.rating).std() < frame.rating.std()
 
 
 def test_new_ratings_are_taken_into_a_saved_model(mfrec, files):

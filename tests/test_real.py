@@ -46,7 +46,7 @@ def test_a_time_split_and_a_scale_of_ten():
 
 
 @pytest.mark.parametrize("name, target", [
-    ("ml-1m", 0.827), ("ml-100k", 0.885), ("ml-latest-small", 0.811), ("movietweetings", 1.527), ("goodbooks-10k", 0.815)])
+    ("ml-1m", 0.827), ("ml-100k", 0.885), ("ml-latest-small", 0.811), ("movietweetings", 1.524), ("goodbooks-10k", 0.815)])
 def test_als_on_the_standard_mask(name, target):
     train, test = mfrec.split_mask(real(name))
     model = mfrec.ALSMF().fit(train)
@@ -87,7 +87,7 @@ def test_who_is_unknown_leaves_the_other_ones_ratings(name, people, films):
         assert model.score(test) >= at_most * without_alone(model).score(test)
 
 
-@pytest.mark.parametrize("solver, seeds", [(mfrec.ALSMF, 5), (mfrec.AdamMF, 2)])
+@pytest.mark.parametrize("solver, seeds", [(mfrec.ALSMF, 5), (mfrec.AdamMF, 3)])
 def test_features_do_not_harm_rated_films(solver, seeds):
     "Genres and decades, what is known of people, and both, on MovieLens 100K: nowhere worse by more than 0.002 in the mean."
     ratings, items, users = real("ml-100k"), mfrec.read_items(real_path("ml-100k")), mfrec.read_users(real_path("ml-100k"))
@@ -110,7 +110,7 @@ def test_five_thousand_ratings_do_no_harm(solver, name):
     assert -solver.fit(few).score(held) <= -1.009 * mfrec.BiasModel().fit(few).score(held)
 
 
-@pytest.mark.parametrize("solver", [mfrec.ALSMF(), mfrec.BayesianMF(n_samples=6, burn_in=4)], ids=["als", "bayes"])
+@pytest.mark.parametrize("solver", [mfrec.ALSMF(), mfrec.BayesianMF(n_samples=10, burn_in=6)], ids=["als", "bayes"])
 def test_three_hundred_thousand_items(solver):
     "Most of them rated once or twice."
     rng = np.random.default_rng(0)
