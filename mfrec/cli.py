@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['app', 'SOLVERS', 'SPLITS', 'DataArg', 'UserCol', 'ItemCol', 'TimeCol', 'RatingCol', 'Solver', 'Factors', 'Seed',
-           'Items', 'ItemColumns', 'Users', 'UserColumns', 'ModelDir', 'UserSlopes', 'Duplicates', 'evaluate', 'fit',
-           'predict', 'update', 'preferences', 'demo', 'download', 'main']
+           'Items', 'ItemColumns', 'Users', 'UserColumns', 'ModelDir', 'UserSlopes', 'Duplicates', 'FOLDS_BY',
+           'evaluate', 'fit', 'predict', 'update', 'preferences', 'demo', 'download', 'main']
 
 # %% ../nbs/16_cli.ipynb #66063ef4
 import json
@@ -14,6 +14,7 @@ import re
 import sys
 import time
 import warnings
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -27,10 +28,10 @@ from .data import (KNOWN_COLUMNS, DataError, MfrecError, MfrecWarning, SettingEr
                         plot_ratings, read_items, read_ratings, read_users, titles_of)
 from .fetch import download as fetch
 from .metrics import rmse
-from .model import LEVELS, BiasModel, FactorModel, RatingEstimator, warn_of_less
+from .model import LEVELS, BiasModel, FactorModel, RatingEstimator, error_report, warn_of_less
 from .persist import load
 from .sample import sample_items, sample_ratings
-from .splitting import check_disjoint, split_cold_items, split_random, split_time, split_users
+from .splitting import check_disjoint, k_folds, split_cold_items, split_random, split_time, split_users
 from .training import AdamMF, plot_history
 from .updates import add_rated, add_unrated
 
@@ -116,21 +117,26 @@ def _estimator(solver: str, factors: int | None, seed: int, user_slopes: bool = 
     return kind(**{name: value for name, value in settings.items() if name in known})
 
 # %% ../nbs/16_cli.ipynb #97cf2ffe
-def _judge(estimator: RatingEstimator, train: pd.DataFrame, test: pd.DataFrame, features: dict[str, pd.DataFrame | FeatureTable],
-           known: pd.DataFrame | None) -> tuple[dict, pd.DataFrame, FactorModel]:
-    "Fit on train, fold in what is `known` of test users, judge on test: the facts that `evaluate` prints, the table of errors, the model."
-    start = time.perf_counter()
-    model = estimator.fit(train, **features).model_
-    seconds = time.perf_counter() - start
-    model = model if known is None else add_rated(model, known)
-    report, shown = model.evaluate(test), model.predict_frame(test)
-    value, rating = report["value"], model.columns.rating
-    facts = {name.replace(" ", "_"): float(value[name]) for name in report.index}
+def _judge(estimator: RatingEstimator, splits: Iterable[tuple], features: dict[str, pd.DataFrame | FeatureTable],
+           by: str = "user") -> tuple[dict, pd.DataFrame, FactorModel, pd.DataFrame]:
+    """Of each split (train, known, test) fit on train and fold in what is `known` of test users; judge all test rows together: the facts that
+    `evaluate` prints, the table of errors with intervals over users or items, the last model and its test rows."""
+    seconds, parts = 0.0, []
+    for train, known, test in splits:
+        start = time.perf_counter()
+        model = estimator.fit(train, **features).model_
+        seconds += time.perf_counter() - start
+        shown = model if known is None else add_rated(model, known)
+        cols = find_columns(test, model.columns.user, model.columns.item, model.columns.rating)
+        predicted = shown.predict_frame(test).assign(unclipped=shown.predict_frame(test, clip=False)["prediction"])
+        parts.append(predicted.assign(actual=test[cols.rating], group=test[getattr(cols, by)]))
+    rows = pd.concat(parts)
+    report = error_report(rows["actual"], rows["prediction"], rows["group"], by)
+    facts = {name.replace(" ", "_"): float(value) for name, value in report["value"].items()}
     facts |= {"rmse_low": float(report.loc["rmse", "low"]), "rmse_high": float(report.loc["rmse", "high"]),
-              "rmse_unclipped": rmse(test[rating], model.predict_frame(test, clip=False)["prediction"]), "seconds_fit": seconds,
-              "n_train": len(train), "n_test": len(test), "n_users": len(model.user), "n_items": len(model.item),
-              "n_factors": model.n_factors}
-    return facts | {f"share_{level}": float((shown["level"] == level).mean()) for level in LEVELS}, report, model
+              "rmse_unclipped": rmse(rows["actual"], rows["unclipped"]), "seconds_fit": seconds, "n_train": len(train), "n_test": len(rows),
+              "n_users": len(shown.user), "n_items": len(shown.item), "n_factors": shown.n_factors}
+    return facts | {f"share_{level}": float((rows["level"] == level).mean()) for level in LEVELS}, report, shown, test
 
 # %% ../nbs/16_cli.ipynb #3fd96692
 def _show_some(test: pd.DataFrame, n: int, split: str, seed: int, user_col: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -144,28 +150,47 @@ def _show_some(test: pd.DataFrame, n: int, split: str, seed: int, user_col: str 
     return test[shown], test[~shown]
 
 
+FOLDS_BY = {"random": "rows", "users": "users", "cold-items": "items"}
+
+
+def _splits(ratings: pd.DataFrame, split: str, test_fraction: float, folds: int, shown: int, seed: int, **columns: str | None) -> Iterator[tuple]:
+    "Yield training rows, what is known of test users (or None), and test rows: of one split, or of as many as `folds`."
+    splitter, (user_col, item_col, time_col) = _choose(SPLITS, split, "split"), (columns[f"{name}_col"] for name in ("user", "item", "time"))
+    if folds and split not in FOLDS_BY:
+        raise SettingError(f"--folds {folds} is for --split {', '.join(FOLDS_BY)}; only one split goes by {split}")
+    if folds:
+        pairs = k_folds(ratings, folds, seed, FOLDS_BY[split], user_col=user_col, item_col=item_col)
+    else:
+        names = {"time": {"time_col": time_col}, "users": {"user_col": user_col}, "cold-items": {"item_col": item_col}}.get(split, {})
+        pairs = [splitter(ratings, test_fraction, **names, **({} if split == "time" else {"seed": seed}))]
+    for train, test in pairs:
+        check_disjoint(train, test, user_col=user_col, item_col=item_col)
+        yield train, *(_show_some(test, shown, split, seed, user_col) if shown else (None, test))
+
+# %% ../nbs/16_cli.ipynb #3767eed2
 @app.command()
 def evaluate(data: DataArg, solver: Solver = "als",
              split: Annotated[str, typer.Option(help=f"One of: {', '.join(SPLITS)}.")] = "random",
              test_fraction: Annotated[float, typer.Option(help="Share of ratings (users, items) held out.")] = 0.2,
+             folds: Annotated[int, typer.Option(min=0, help="Hold out every rating (user, item) once, in so many folds, in the place of --test-fraction.")] = 0,
              seed: Seed = 42, factors: Factors = None, items: Items = None, item_columns: ItemColumns = None, users: Users = None,
              user_columns: UserColumns = None, user_slopes: UserSlopes = False,
              shown: Annotated[int, typer.Option(min=0, help="With --split users: ratings of each new user that are folded in before the others are predicted.")] = 0,
              on_duplicates: Duplicates = "error", user_col: UserCol = None, item_col: ItemCol = None, rating_col: RatingCol = None, time_col: TimeCol = None,
              as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False):
     "Hold out test ratings, fit on the rest, and print RMSE and MAE with intervals."
-    splitter = _choose(SPLITS, split, "split")
+    _choose(SPLITS, split, "split")
     estimator = _estimator(solver, factors, seed, user_slopes, user_col=user_col, item_col=item_col, rating_col=rating_col)
     ratings = _ratings(data, user_col, item_col, rating_col, time_col, on_duplicates)
     features = _features(items, users, item_col, user_col)
-    names = {"time": {"time_col": time_col}, "users": {"user_col": user_col}, "cold-items": {"item_col": item_col}}.get(split, {})
-    train, test = splitter(ratings, test_fraction, **names, **({} if split == "time" else {"seed": seed}))
-    check_disjoint(train, test, user_col=user_col, item_col=item_col)
-    known, test = _show_some(test, shown, split, seed, user_col) if shown else (None, test)
-    facts, report, model = _judge(estimator, train, test, _with_columns(features, item_columns, user_columns, item_col, user_col), known)
+    splits = _splits(ratings, split, test_fraction, folds, shown, seed, user_col=user_col, item_col=item_col, time_col=time_col)
+    by = "item" if folds and split == "cold-items" else "user"
+    facts, report, model, test = _judge(estimator, splits, _with_columns(features, item_columns, user_columns, item_col, user_col), by)
+    asked = {"data": data, "solver": solver, "split": split, "test_fraction": test_fraction, "folds": folds, "shown": shown, "seed": seed}
     if as_json:
-        return typer.echo(json.dumps({"data": data, "solver": solver, "split": split, "test_fraction": test_fraction, "shown": shown, "seed": seed} | facts))
-    typer.echo(f"{data}: {len(train):,} training and {len(test):,} test ratings ({split} split), solver {solver}, fitted in {facts['seconds_fit']:.1f} s")
+        return typer.echo(json.dumps(asked | facts))
+    how = f"{folds} folds of the {split} split" if folds else f"{split} split"
+    typer.echo(f"{data}: {facts['n_train']:,} training and {facts['n_test']:,} test ratings ({how}), solver {solver}, fitted in {facts['seconds_fit']:.1f} s")
     typer.echo(report.round(4).to_string(na_rep=""))
     titles = _items(data, features.get("items"))
     typer.echo(f"\nTen test predictions:\n{_ten(model, test.sample(min(10, len(test)), random_state=seed), titles)}")
@@ -264,16 +289,18 @@ def predict(model_dir: ModelDir,
 def update(model_dir: ModelDir, new: Annotated[str, typer.Argument(help="New ratings: as DATA of `mfrec fit`.")],
            ratings: Annotated[list[str], typer.Option(help="Ratings the model was fitted on; once more for each file taken in since.")],
            out: Annotated[Path, typer.Option(help="Folder to write the updated model to.")],
-           items: Items = None, users: Users = None, on_duplicates: Duplicates = "error", user_col: UserCol = None, item_col: ItemCol = None, rating_col: RatingCol = None):
+           items: Items = None, users: Users = None,
+           refit: Annotated[bool, typer.Option("--refit", help="Fit everything again once more than a tenth was added since the last fit; --items and --users then are all of them.")] = False,
+           on_duplicates: Duplicates = "error", user_col: UserCol = None, item_col: ItemCol = None, rating_col: RatingCol = None):
     "Take new ratings into a saved model: what they touch is solved again, new users and items among it."
     model = load(model_dir)
     names, string_ids = _names(model, user_col, item_col, rating_col), all(_text_ids(model))
     features = _features(items, users, names[1], names[0])
     *old, more = (_as_model(model, _ratings(data, *names, on_duplicates=on_duplicates, string_ids=string_ids), names, data) for data in (*ratings, new))
     start = time.perf_counter()
-    updated = model.update(pd.concat(old), more, **features)
+    updated = model.update(pd.concat(old), more, **features, refit=refit)
     updated.save(out)
-    typer.echo(f"{updated} has taken in {len(more):,} ratings in {time.perf_counter() - start:.1f} s, saved in {out}")
+    typer.echo(f"{updated} {'has taken in' if 'n_added' in updated.about else 'was fitted again with'} {len(more):,} ratings in {time.perf_counter() - start:.1f} s, saved in {out}")
 
 # %% ../nbs/16_cli.ipynb #0a9288cf
 @app.command()

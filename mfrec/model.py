@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['LEVELS', 'BLOCK', 'ALONE_DAMPING', 'FADE', 'MatrixFactorization', 'RowPrior', 'Side', 'Fitted', 'fitted_model',
            'fitted_method', 'Posterior', 'ContentModel', 'FactorModel', 'positions_of', 'alone_offsets',
-           'predict_positions', 'predict_frame', 'has_ratings', 'predict', 'warn_of_less', 'evaluate', 'score',
-           'sample_predictions', 'Solution', 'n_threads', 'center', 'Content', 'local_state', 'check_memory',
+           'predict_positions', 'predict_frame', 'has_ratings', 'predict', 'warn_of_less', 'error_report', 'evaluate',
+           'score', 'sample_predictions', 'Solution', 'n_threads', 'center', 'Content', 'local_state', 'check_memory',
            'check_seed', 'learn_alone', 'without_alone', 'RatingEstimator', 'BiasModel']
 
 # %% ../nbs/05_model.ipynb #fb7cb5bd
@@ -312,6 +312,20 @@ def warn_of_less(levels: pd.Series) -> None:
         warnings.warn(f"{less:,} of {len(levels):,} rows name a user or item that had no ratings at fit: {', '.join(by)}", MfrecWarning, stacklevel=4)
 
 # %% ../nbs/05_model.ipynb #ab455407
+def error_report(actual: np.ndarray, predicted: np.ndarray, groups: pd.Series, name: str = "user", n_boot: int = 1000, seed: int = 0) -> pd.DataFrame:
+    """RMSE and MAE, pooled over rows and averaged per group, each row's user, say: columns `value` and `low`, `high` of a 95 % interval.
+
+    The interval is a bootstrap over the groups (missing where there is only one); `name` is what a group is called.
+    """
+    several, rows = groups.nunique() > 1, {}
+    for kind, metric in (("rmse", rmse), ("mae", mae)):
+        for label, per_group in ((kind, False), (f"{kind} per {name}", True)):
+            value = metric(actual, predicted, users=groups if per_group else None)
+            draws = dict(metric=kind, n_boot=n_boot, seed=seed, per_user=per_group)
+            rows[label] = tuple(bootstrap_interval(actual, predicted, groups, **draws)) if several else (value, np.nan, np.nan)
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["value", "low", "high"])
+
+
 @fitted_method
 def evaluate(model: FactorModel, test: pd.DataFrame, clip: bool = True, n_boot: int = 1000, seed: int = 0) -> pd.DataFrame:
     """RMSE and MAE on test ratings, pooled over rows and averaged per user: columns `value` and `low`, `high` of a 95 % interval.
@@ -322,13 +336,7 @@ def evaluate(model: FactorModel, test: pd.DataFrame, clip: bool = True, n_boot: 
     check_ratings(test, cols, where="test ratings")
     actual, users = test[cols.rating].to_numpy(dtype=np.float64), test[cols.user]
     predicted = predict_frame(model, test, clip, std=False)["prediction"]
-    several, rows = users.nunique() > 1, {}
-    for name, metric in (("rmse", rmse), ("mae", mae)):
-        for label, per_user in ((name, False), (f"{name} per user", True)):
-            value = metric(actual, predicted, users=users if per_user else None)
-            draws = dict(metric=name, n_boot=n_boot, seed=seed, per_user=per_user)
-            rows[label] = tuple(bootstrap_interval(actual, predicted, users, **draws)) if several else (value, np.nan, np.nan)
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["value", "low", "high"])
+    return error_report(actual, predicted, users, n_boot=n_boot, seed=seed)
 
 # %% ../nbs/05_model.ipynb #b2985212
 @fitted_method

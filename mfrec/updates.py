@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['REFIT_AFTER', 'MUCH_NEW', 'merge_ratings', 'add_rows', 'add_unrated', 'ratings_of', 'solve_again', 'partial_fit',
            'encode_new', 'refit_is_due', 'merge_tables', 'solve_touched', 'take_in', 'add_rated', 'update',
-           'history_of']
+           'estimator_of', 'history_of']
 
 # %% ../nbs/12_updates.ipynb #151a2958
 import warnings
@@ -176,7 +176,7 @@ def merge_tables(old: FeatureTable | None, new: FeatureTable | None) -> FeatureT
 
 
 # %% ../nbs/12_updates.ipynb #c6520148
-MUCH_NEW = 0.2  # share of an item's ratings that are new, above which it is solved again beside draws
+MUCH_NEW = 0.2  # share of an item's ratings that are new since it was solved, above which it is solved again beside draws
 
 
 def solve_touched(model: FactorModel, data: Interactions, new: Interactions) -> FactorModel:
@@ -184,9 +184,8 @@ def solve_touched(model: FactorModel, data: Interactions, new: Interactions) -> 
     for side in ("user", "item", "user"):
         rows = np.unique(getattr(new, f"{side}s"))
         if side == "item" and isinstance(model.posterior, SampledPosterior):
-            much = new.item_counts[rows] > MUCH_NEW * data.item_counts[rows]
-            model = replace(model, item=replace(model.item, n_ratings=_put(model.item.n_ratings, data.item_counts[rows[~much]], rows[~much])))
-            rows = rows[much]
+            since = np.maximum(new.item_counts[rows], data.item_counts[rows] - model.item.n_ratings[rows])  # the former where pairs are rated anew
+            rows = rows[since > MUCH_NEW * data.item_counts[rows]]
         if len(rows):
             model = solve_again(model, data, side, rows)
     low, high = model.scale
@@ -231,20 +230,34 @@ def add_rated(model: FactorModel, ratings: pd.DataFrame) -> FactorModel:
 # %% ../nbs/12_updates.ipynb #0ae6643e
 @fitted_method
 def update(model: FactorModel, ratings: pd.DataFrame, new: pd.DataFrame, items: pd.DataFrame | FeatureTable | None = None,
-           users: pd.DataFrame | FeatureTable | None = None) -> FactorModel:
+           users: pd.DataFrame | FeatureTable | None = None, refit: bool = False) -> FactorModel:
     """The model, a loaded one say, with `new` ratings taken in as by `partial_fit`; `ratings` are those it has learned from until now.
 
-    Once the added ratings exceed `REFIT_AFTER` times those of the fit, one MfrecWarning says that a full fit is due. Raises DataError if
-    `ratings` are not those the model has learned from, and errors as `partial_fit`.
+    Once the added ratings exceed `REFIT_AFTER` times those of the fit, one MfrecWarning says that a full fit is due; with `refit` it is made,
+    by the solver and settings of the model, where `items` and `users` hold features of old ones, too. Raises DataError if `ratings` are not
+    those the model has learned from, SettingError if features that it was fitted with are missing for a full fit, and errors as `partial_fit`.
     """
     tables = new_table(model, users, "user"), new_table(model, items, "item")
     old = history_of(model, ratings)
     user_ids, item_ids, fresh = encode_new(model, new, tables)
     data = merge_ratings(old, fresh)
     if refit_is_due(model, old, data, len(fresh), REFIT_AFTER):
+        if refit:
+            return estimator_of(model, tables)._learn(data, model.columns, user_ids, item_ids, tables).model_
         warnings.warn(f"{model.about.get('n_added', 0) + len(fresh):,} ratings were added to a model fitted on {model.about['n_ratings']:,}; "
                       "they were taken in, but it is time for a full fit with all ratings", MfrecWarning, stacklevel=3)
     return take_in(model, data, fresh, (user_ids, item_ids), tables)
+
+# %% ../nbs/12_updates.ipynb #7cd087cc
+def estimator_of(model: FactorModel, tables: tuple[FeatureTable | None, FeatureTable | None]) -> RatingEstimator:
+    "The estimator that made a model, unfitted. Raises SettingError if that is not known, or features are missing that it was fitted with."
+    kinds = {kind.solver: kind for kind in RatingEstimator.__subclasses__()}
+    if (solver := model.about["solver"]) not in kinds:
+        raise SettingError(f"solver {solver!r} is not known here, so the model cannot be fitted again; import what defines it")
+    for side, table in zip(("user", "item"), tables):
+        if table is None and model.content is not None and getattr(model.content, f"{side}_schema") is not None:
+            raise SettingError(f"a full fit is due, and the model was fitted with features of {side}s; give {side}s= (--{side}s), old ones and new")
+    return kinds[solver](**model.about["settings"])
 
 
 def history_of(model: FactorModel, ratings: pd.DataFrame) -> Interactions:

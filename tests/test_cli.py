@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from conftest import real_path
 
-from mfrec import ALSMF, BayesianMF, BiasModel, load, read_items, read_ratings, sample_items, sample_ratings, split_random, split_users
+from mfrec import ALSMF, BayesianMF, BiasModel, bootstrap_interval, k_folds, load, read_items, read_ratings, rmse, sample_items, sample_ratings, split_random, split_users
 from mfrec.cli import main
 
 
@@ -83,6 +83,8 @@ def test_other_column_names_and_text_ids(mfrec, tmp_path):
     (["evaluate", "sample", "--solver", "bias", "--test-fraction", "1.5"], "test_fraction"),
     (["evaluate", "sample", "--solver", "als", "--user-slopes"], "solver als has no slopes of users"),
     (["evaluate", "sample", "--solver", "bias", "--shown", "5"], "--shown 5 is for --split users"),
+    (["evaluate", "sample", "--solver", "bias", "--split", "time", "--folds", "5"], "--folds 5 is for --split random, users, cold-items"),
+    (["evaluate", "sample", "--solver", "bias", "--folds", "1"], "k=1; it must be a whole number from 2"),
     (["evaluate", "sample", "--solver", "bias", "--split", "users", "--shown", "5000"], "no test user has more ratings"),
     (["download", "ml-9000"], "ml-latest-small"),
     (["predict", "nowhere", "pairs.csv", "--out", "o.csv"], "no saved model here"),
@@ -245,16 +247,42 @@ def test_features_that_the_model_knows_nothing_of_are_refused(mfrec, files):
     assert code == 2 and "fitted without user features" in err and err.count("\n") == 1
 
 
-def test_evaluate_with_what_is_known_of_users(mfrec, files):
-    "People held out altogether are predicted from their group."
+@pytest.mark.parametrize("solver", ["bias", "adam", "als", "bayes"])
+def test_evaluate_with_what_is_known_of_users(mfrec, files, solver):
+    "People held out altogether are predicted from their group; with ratings shown as well, from both."
     pd.DataFrame({"userId": sample_ratings(20_000, seed=3).userId.unique()}).assign(group=lambda f: f.userId % 3).to_csv(files / "people.csv", index=False)
-    code, out, _ = mfrec("evaluate", files, "--solver", "bias", "--split", "users", "--users", files / "people.csv", "--json")
+    asked = ("evaluate", files, "--solver", solver, "--split", "users", "--users", files / "people.csv", "--json")
+    code, out, _ = mfrec(*asked)
+    assert code == 0 and json.loads(out)["share_content"] > 0.9
+    facts = json.loads(mfrec(*asked, "--shown", 5)[1])
+    assert facts["share_full"] > 0.9 and facts["rmse"] < json.loads(out)["rmse"]
+
+
+@pytest.mark.parametrize("solver", ["bias", "adam", "als", "bayes"])
+def test_evaluate_with_what_is_known_of_items(mfrec, files, solver):
+    code, out, _ = mfrec("evaluate", files, "--solver", solver, "--split", "cold-items", "--items", files / "movies.csv", "--json")
     assert code == 0 and json.loads(out)["share_content"] > 0.9
 
 
-def test_evaluate_with_what_is_known_of_items(mfrec, files):
-    code, out, _ = mfrec("evaluate", files, "--solver", "bias", "--split", "cold-items", "--items", files / "movies.csv", "--json")
-    assert code == 0 and json.loads(out)["share_content"] > 0.9
+@pytest.mark.parametrize("split, by", [("cold-items", "items"), ("users", "users"), ("random", "rows")])
+def test_every_fold_is_held_out_once(mfrec, files, split, by):
+    "Errors of all folds together, as by hand; of films left out, with intervals over films."
+    code, out, err = mfrec("evaluate", files, "--solver", "bias", "--split", split, "--folds", 4, "--items", files / "movies.csv", "--json")
+    assert code == 0 and err == ""
+    facts, ratings, films, parts = json.loads(out), read_ratings(files / "ratings.csv"), read_items(files / "movies.csv"), []
+    for train, test in k_folds(ratings, 4, seed=42, by=by):
+        parts.append(BiasModel().fit(train, items=films).predict_frame(test).assign(actual=test.rating, group=test.movieId if by == "items" else test.userId))
+    rows = pd.concat(parts)
+    assert facts["n_test"] == len(rows) == len(ratings) and facts["folds"] == 4
+    assert facts["rmse"] == pytest.approx(rmse(rows.actual, rows.prediction))
+    assert facts[f"rmse_per_{'item' if by == 'items' else 'user'}"] == pytest.approx(rmse(rows.actual, rows.prediction, users=rows.group))
+    around = bootstrap_interval(rows.actual, rows.prediction, rows.group, metric="rmse", n_boot=1000, seed=0)
+    assert (facts["rmse_low"], facts["rmse_high"]) == pytest.approx(around[1:])
+    if split == "users":
+        facts = json.loads(mfrec("evaluate", files, "--solver", "bias", "--split", "users", "--folds", 4, "--shown", 5, "--json")[1])
+        assert facts["share_full"] > 0.9 and facts["n_test"] == len(ratings) - 5 * ratings.userId.nunique()
+    said = mfrec("evaluate", files, "--solver", "bias", "--split", split, "--folds", 4)[1]
+    assert f"20,000 test ratings (4 folds of the {split} split)" in said
 
 
 def test_later_ratings_of_somebody_in_the_model_are_refused(mfrec, files):
@@ -283,6 +311,25 @@ def test_solvers_that_know_how_uncertain_they_are(mfrec, files, solver):
     assert mfrec("predict", files / "model", files / "ratings.csv", "--out", files / "out.parquet")[0] == 0
     frame = pd.read_parquet(files / "out.parquet")
     assert frame.level.eq("full").all() and frame["std"].between(0.1, 2).all() and (frame.prediction - frame.rating).std() < frame.rating.std()
+
+
+def test_an_update_that_may_fit_again(mfrec, files):
+    "With --refit, ratings beyond a tenth end in a full fit of all, with the settings and features of the model; fewer are taken in."
+    ratings, films = read_ratings(files / "ratings.csv"), read_items(files / "movies.csv")
+    known = ("--items", files / "movies.csv")
+    ratings[:16_000].to_csv(files / "old.csv", index=False)
+    ratings[16_000:].to_csv(files / "many.csv", index=False)
+    ratings[16_000:16_100].to_csv(files / "few.csv", index=False)
+    assert mfrec("fit", files / "old.csv", "--solver", "als", "--factors", 4, "--out", files / "model", *known)[0] == 0
+    ask = lambda new, *more: mfrec("update", files / "model", files / new, "--ratings", files / "old.csv", "--out", files / "after", "--refit", *more)
+    code, out, err = ask("many.csv", *known)
+    whole, again = ALSMF(n_factors=4, seed=42).fit(ratings[:16_000], items=films).partial_fit(ratings[16_000:], items=films), load(files / "after")
+    assert code == 0 and err == "" and "was fitted again with 4,000 ratings" in out and "n_added" not in again.about
+    assert again.predict_frame(ratings).equals(whole.predict_frame(ratings))
+    code, out, _ = ask("few.csv", *known)
+    assert code == 0 and "has taken in 100 ratings" in out and load(files / "after").about["n_added"] == 100
+    code, _, err = ask("many.csv")
+    assert code == 2 and "fitted with features of items; give items= (--items), old ones and new" in err
 
 
 def test_new_ratings_are_taken_into_a_saved_model(mfrec, files):

@@ -82,8 +82,25 @@ def test_items_known_by_draws_stay_unless_much_is_new(halves):
     updated = model.update(old, new)
     at = {side: m.item.ids.lookup(np.array([often]))[0] for side, m in (("before", model.model_), ("after", updated))}
     assert (updated.item.factors[at["after"]] == model.model_.item.factors[at["before"]]).all()
-    assert updated.item.n_ratings[at["after"]] == films.iloc[0] + 1 and updated.item.n_ratings[updated.item.ids.lookup(np.array([fresh]))[0]] == 6
+    assert updated.item.n_ratings[at["after"]] == films.iloc[0] and updated.item.n_ratings[updated.item.ids.lookup(np.array([fresh]))[0]] == 6  # what they were solved from
     assert set(updated.predict_frame(new).level) == {"full"}
+
+
+def test_small_updates_of_an_item_known_by_draws_add_up(halves):
+    "A film with as many new ratings as old ones, five at a time, is solved again on the way; so is one of which old ratings are replaced."
+    old, _ = halves
+    model = mfrec.BayesianMF(n_factors=3, n_samples=8, burn_in=2, likelihood="gaussian").fit(old)
+    films = old.movieId.value_counts()
+    film, other = films.index[(films - 30).abs().argmin()], films.index[0]
+    row = lambda which: model.model_.item.ids.lookup(np.array([which]))[0]
+    first, solved, n = model.model_.item.factors.copy(), [], films[film]
+    for start in range(0, n, 5):
+        model.partial_fit(pd.DataFrame({"userId": range(-start - 5, -start), "movieId": film, "rating": 5.0}), refit_after=np.inf)
+        solved.append(model.model_.item.n_ratings[row(film)])
+    assert solved[0] == n and solved[-1] > 1.5 * n and 1 < len(set(solved)) < len(solved)
+    assert (model.model_.item.factors[row(film)] != first[row(film)]).all() and (model.model_.item.factors[row(other)] == first[row(other)]).all()
+    model.partial_fit(old[old.movieId == other].assign(rating=1.0), refit_after=np.inf)
+    assert (model.model_.item.factors[row(other)] != first[row(other)]).all()
 
 
 def test_many_new_ratings_ask_for_a_full_fit(halves):
@@ -138,3 +155,24 @@ def test_a_model_with_ratings_folded_in_says_which_to_update(halves):
     assert grown.about["folded_in"] == 5
     with pytest.raises(mfrec.SettingError, match="update the one it was made from"):
         grown.update(old, new)
+
+
+def test_a_full_fit_by_the_model_itself(solver, halves, tmp_path):
+    "A saved model knows its solver and settings: with `refit`, where the rule asks for it, all ratings are fitted as by `partial_fit`."
+    old, _ = halves
+    first, more = old[: len(old) * 3 // 4], old[len(old) * 3 // 4:]
+    saved = mfrec.load(clone(solver).fit(first).save(tmp_path / "model"))
+    again, whole = saved.update(first, more, refit=True), clone(solver).fit(first).partial_fit(more).model_
+    pairs = old.tail(500)
+    assert again.predict_frame(pairs).equals(whole.predict_frame(pairs)) and again.about == whole.about and "n_added" not in again.about
+    assert saved.update(first, more.head(5), refit=True).about["n_added"] == 5
+
+
+def test_a_full_fit_needs_a_solver_and_all_features(halves, items):
+    old, _ = halves
+    first, more = old[: len(old) // 2], old[len(old) // 2:]
+    model = mfrec.BiasModel().fit(first, items=items).model_
+    with pytest.raises(mfrec.SettingError, match="fitted with features of items; give items="):
+        model.update(first, more, refit=True)
+    with pytest.raises(mfrec.SettingError, match="solver 'own' is not known here"):
+        replace(model, about=model.about | {"solver": "own"}).update(first, more, items=items, refit=True)
