@@ -380,6 +380,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'mfrec.model._watched': ('model.html#_watched', 'mfrec/model.py'),
                              'mfrec.model._wrap': ('model.html#_wrap', 'mfrec/model.py'),
                              'mfrec.model.alone_offsets': ('model.html#alone_offsets', 'mfrec/model.py'),
+                             'mfrec.model.available_memory': ('model.html#available_memory', 'mfrec/model.py'),
                              'mfrec.model.center': ('model.html#center', 'mfrec/model.py'),
                              'mfrec.model.check_memory': ('model.html#check_memory', 'mfrec/model.py'),
                              'mfrec.model.check_seed': ('model.html#check_seed', 'mfrec/model.py'),

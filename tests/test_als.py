@@ -133,6 +133,26 @@ def test_memory_of_features_is_foreseen(ratings, monkeypatch):
         mfrec.ALSMF(n_factors=4, n_sweeps=1, n_taste=0).fit(ratings, items=tags)
 
 
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("limit, cached, left", [(10 ** 9, 0, 4 * 10 ** 8), (10 ** 9, 10 ** 8, 5 * 10 ** 8), (10 ** 8, 0, 0), ("max", 0, None)])
+def test_the_limit_of_a_container_is_seen(tmp_path, monkeypatch, version, limit, cached, left):
+    "600 MB are taken, some of it pages of files that would be given back."
+    names = ("memory.max", "memory.current", "memory.stat") if version == 2 else ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat")
+    stat = f"anon 5\n{'total_' * (version == 1)}inactive_file {cached}\n"
+    for name, text in zip(names, (str(limit), str(6 * 10 ** 8), stat)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr("mfrec.model.CGROUP", tmp_path)
+    machine = mfrec.model.psutil.virtual_memory().available
+    found = mfrec.model.available_memory()
+    if left is None:
+        assert abs(found - machine) < 1e9
+    else:
+        assert found == left
+        with pytest.raises(mfrec.SettingError, match=f"fit needs about 0.6 GB of memory, and {left / 1e9:.1f} GB are available"):
+            mfrec.model.check_memory(6e8, "fit")
+
+
 @pytest.mark.parametrize("ratings, heavy", [([1, 2, 3, 4, 5] * 20, False), ([1] * 95 + [0] * 5, True), ([3], False), (np.exp(np.random.default_rng(0).normal(size=1_000)), True)])
 def test_which_ratings_have_heavy_tails(ratings, heavy):
     assert has_heavy_tails(np.array(ratings, np.float32)) == heavy

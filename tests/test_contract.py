@@ -320,3 +320,22 @@ def test_ratings_whose_squares_overflow_are_refused(solver, ratings):
 def test_settings_that_cannot_be_are_refused(ratings, model, message):
     with pytest.raises(mfrec.SettingError, match=message):
         model.fit(ratings)
+
+
+def test_more_factors_than_memory_holds_are_refused(solver, rated, monkeypatch):
+    "With a quarter of a gigabyte, none of the solvers can have 4,000."
+    if "n_factors" in solver.get_params():
+        monkeypatch.setattr("mfrec.model.available_memory", lambda: 250_000_000)
+        with pytest.raises(mfrec.SettingError, match="with 4000 factors on 17,677 ratings needs about [0-9.]+ GB of memory, and 0.2 GB are available"):
+            clone(solver).set_params(n_factors=4000).fit(rated)
+
+
+def test_features_that_are_missing_here_and_there(observer, rated, items):
+    "Missing numbers, years and genres are no error, and nothing that is said of them is missing."
+    numbers = items.assign(runtime=np.where(np.arange(len(items)) % 3, 90.0 + np.arange(len(items)) % 50, np.nan), year=items.year.where(items.index % 4 > 0), genres=items.genres.where(items.index % 5 > 0))
+    table = mfrec.item_features(numbers, numeric=["runtime"])
+    model = clone(observer).fit(rated, items=table)
+    new = pd.DataFrame({"movieId": [-1, -2], "genres": [None, "Drama"], "year": [np.nan, 1990], "runtime": [np.nan, 100.0]})
+    pairs = pd.DataFrame({"userId": rated.userId.iloc[0], "movieId": [-1, -2, *items.movieId[:20]]})
+    found = model.model_.add_unrated(items=new).predict_frame(pairs)
+    assert np.isfinite(found[[name for name in ("prediction", "std") if name in found]].to_numpy(float)).all() and found.level[:2].eq("content").all()
