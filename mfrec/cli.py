@@ -120,13 +120,14 @@ def _estimator(solver: str, factors: int | None, seed: int, user_slopes: bool = 
 def _judge(estimator: RatingEstimator, splits: Iterable[tuple], features: dict[str, pd.DataFrame | FeatureTable],
            by: str = "user") -> tuple[dict, pd.DataFrame, FactorModel, pd.DataFrame]:
     """Of each split (train, known, test) fit on train and fold in what is `known` of test users; judge all test rows together: the facts that
-    `evaluate` prints, the table of errors with intervals over users or items, the last model and its test rows."""
-    seconds, parts = 0.0, []
+    `evaluate` prints (sizes are means over splits, rounded), the table of errors with intervals over users or items, the last model and its test rows."""
+    seconds, parts, sizes = 0.0, [], []
     for train, known, test in splits:
         start = time.perf_counter()
         model = estimator.fit(train, **features).model_
         seconds += time.perf_counter() - start
         shown = model if known is None else add_rated(model, known)
+        sizes.append({"n_train": len(train), "n_users": len(shown.user), "n_items": len(shown.item)})
         cols = find_columns(test, model.columns.user, model.columns.item, model.columns.rating)
         predicted = shown.predict_frame(test).assign(unclipped=shown.predict_frame(test, clip=False)["prediction"])
         parts.append(predicted.assign(actual=test[cols.rating], group=test[getattr(cols, by)]))
@@ -134,8 +135,8 @@ def _judge(estimator: RatingEstimator, splits: Iterable[tuple], features: dict[s
     report = error_report(rows["actual"], rows["prediction"], rows["group"], by)
     facts = {name.replace(" ", "_"): float(value) for name, value in report["value"].items()}
     facts |= {"rmse_low": float(report.loc["rmse", "low"]), "rmse_high": float(report.loc["rmse", "high"]),
-              "rmse_unclipped": rmse(rows["actual"], rows["unclipped"]), "seconds_fit": seconds, "n_train": len(train), "n_test": len(rows),
-              "n_users": len(shown.user), "n_items": len(shown.item), "n_factors": shown.n_factors}
+              "rmse_unclipped": rmse(rows["actual"], rows["unclipped"]), "seconds_fit": seconds, "n_test": len(rows), "n_factors": shown.n_factors}
+    facts |= pd.DataFrame(sizes).mean().round().astype(int).to_dict()
     return facts | {f"share_{level}": float((rows["level"] == level).mean()) for level in LEVELS}, report, shown, test
 
 # %% ../nbs/16_cli.ipynb #3fd96692
@@ -190,7 +191,7 @@ def evaluate(data: DataArg, solver: Solver = "als",
     if as_json:
         return typer.echo(json.dumps(asked | facts))
     how = f"{folds} folds of the {split} split" if folds else f"{split} split"
-    typer.echo(f"{data}: {facts['n_train']:,} training and {facts['n_test']:,} test ratings ({how}), solver {solver}, fitted in {facts['seconds_fit']:.1f} s")
+    typer.echo(f"{data}: {facts['n_train']:,} training{' (on average)' if folds else ''} and {facts['n_test']:,} test ratings ({how}), solver {solver}, fitted in {facts['seconds_fit']:.1f} s")
     typer.echo(report.round(4).to_string(na_rep=""))
     titles = _items(data, features.get("items"))
     typer.echo(f"\nTen test predictions:\n{_ten(model, test.sample(min(10, len(test)), random_state=seed), titles)}")

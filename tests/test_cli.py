@@ -273,7 +273,8 @@ def test_every_fold_is_held_out_once(mfrec, files, split, by):
     for train, test in k_folds(ratings, 4, seed=42, by=by):
         parts.append(BiasModel().fit(train, items=films).predict_frame(test).assign(actual=test.rating, group=test.movieId if by == "items" else test.userId))
     rows = pd.concat(parts)
-    assert facts["n_test"] == len(rows) == len(ratings) and facts["folds"] == 4
+    assert facts["n_test"] == len(rows) == len(ratings) and facts["folds"] == 4 and facts["n_train"] == 15_000
+    assert facts["n_users"] == round(np.mean([train.userId.nunique() for train, _ in k_folds(ratings, 4, seed=42, by=by)]))
     assert facts["rmse"] == pytest.approx(rmse(rows.actual, rows.prediction))
     assert facts[f"rmse_per_{'item' if by == 'items' else 'user'}"] == pytest.approx(rmse(rows.actual, rows.prediction, users=rows.group))
     around = bootstrap_interval(rows.actual, rows.prediction, rows.group, metric="rmse", n_boot=1000, seed=0)

@@ -74,11 +74,11 @@ def without_slopes(model, train, test):
     return general[model.item.ids.lookup(test.item)] + biases[model.user.ids.lookup(test.user)]
 
 
-def ask_cmfrec(task, name, train, test, **extra):
-    "Predictions of cmfrec from a process of its own, with the settings that the peers' study found."
+def ask_cmfrec(task, name, train, test, split="mask", **extra):
+    "Predictions of cmfrec from a process of its own, with the settings that the peers' study found for this kind of split."
     for part, frame in {"train": train, "test": test, **extra}.items():
         frame.to_parquet(folder / f"{part}.parquet", index=False)
-    params = json.loads(Path("peers_params.json").read_text())[f"{name}-mask"]["cmfrec"]["params"]
+    params = json.loads(Path("peers_params.json").read_text())[f"{name}-{split}"]["cmfrec"]["params"]
     params |= {"use_cg": True} if name == "goodbooks-10k" else {}  # its exact solver takes minutes a fold there
     job = {"task": task, "params": params, "threads": mfrec.model.n_threads(-1), "predictions": str(folder / "predictions.npy")}
     job |= {part: str(folder / f"{part}.parquet") for part in ("train", "test", *extra)}
