@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['EXPLAINED', 'BIAS_RIDGE', 'PRIOR_ROWS', 'AHEAD', 'AHEAD_FROM', 'PATIENCE', 'MIN_GAIN', 'NOISE_RATINGS', 'HEAVY_TAILS',
            'TAIL_REG', 'SURE', 'Features', 'Part', 'standardized_features', 'is_crowded', 'choose_factors',
-           'ridge_prior', 'side_features', 'start_parts', 'half_sweep', 'penalty', 'learned_noise', 'regress',
-           'learned_prior', 'Sweeps', 'run_sweeps', 'pair_errors', 'score_pairs', 'SpreadPosterior', 'spread_in_stars',
-           'RidgePosterior', 'ridge_spread', 'check_whole', 'sweep_sides', 'has_heavy_tails', 'gain_of_priors', 'ALSMF',
-           'watched_tensors', 'row_prior', 'in_stars']
+           'ridge_prior', 'side_features', 'start_parts', 'half_sweep', 'penalty', 'slope_penalty', 'learned_noise',
+           'regress', 'ridge_around_features', 'learned_prior', 'Sweeps', 'run_sweeps', 'pair_errors', 'score_pairs',
+           'SpreadPosterior', 'spread_in_stars', 'RidgePosterior', 'ridge_spread', 'check_whole', 'sweep_sides',
+           'has_heavy_tails', 'gain_of_priors', 'ALSMF', 'watched_tensors', 'row_prior', 'in_stars']
 
 # %% ../nbs/08_als.ipynb #adb08e4c
 import time
@@ -35,7 +35,7 @@ class Features:
     deviation: Tensor  # [f], by which the columns were divided
     eigenvalues: Tensor  # of valuesᵀ values, [f]
     eigenvectors: Tensor  # [f, f]
-    ridge: float = 10.0  # where it starts; learned
+    ridge: float = 10.0  # of the regression: where it starts, and, if priors are learned, what it is then
     slopes: Tensor | None = None  # [f, d]
 
 
@@ -131,6 +131,14 @@ def penalty(part: Part) -> float:
     return float(((away @ part.prior.precision) * away).sum(dtype=torch.float64))
 
 
+def slope_penalty(part: Part) -> float:
+    "What the slopes of features cost under a fixed ridge: the sum over features of ρ βᵀ Λ β."
+    if part.features is None or part.features.slopes is None:
+        return 0.0
+    slopes = part.features.slopes
+    return part.features.ridge * float(((slopes @ part.prior.precision) * slopes).sum(dtype=torch.float64))
+
+
 def learned_noise(part: Part, solved: Solved, noise_precision: float, n_ratings: int) -> float:
     "One over the mean expected squared error, from the objective of the solve: no pass over the ratings."
     own = part.vectors.numel() - float((part.prior.precision * solved.total_covariance).sum())
@@ -145,6 +153,14 @@ def regress(features: Features, target: Tensor, precision: Tensor) -> Features:
     slopes = features.eigenvectors @ ((features.eigenvectors.T @ (features.values.T @ target)) / shrunk[:, None])
     size = ((slopes @ precision) * slopes).sum() + d * (1 / shrunk).sum()
     return replace(features, slopes=slopes, ridge=float(f * d / size))
+
+
+def ridge_around_features(part: Part, start: Prior) -> Prior:
+    "The fixed ridge around what features say of each row, by a regression of the rows' vectors whose own ridge is fixed too."
+    if part.features is None:
+        return start
+    part.features = replace(regress(part.features, part.vectors, start.precision), ridge=part.features.ridge)
+    return Prior(start.precision, part.features.values @ part.features.slopes)
 
 
 def learned_prior(part: Part, solved: Solved, start: Prior) -> Prior:
@@ -184,11 +200,12 @@ def run_sweeps(users: Part, items: Part, n_sweeps: int, learn: bool, pool, valid
         for name, part, other_name, other in (("items", items, "users", users), ("users", users, "items", items)):
             if learn and sweep > 1:
                 state.noise_precision = learned_noise(other, solved[other_name], state.noise_precision, n_ratings)
-                part.prior = learned_prior(part, solved[name], start)
+            if sweep > 1:
+                part.prior = learned_prior(part, solved[name], start) if learn else ridge_around_features(part, start)
             if part is users:
                 last, items.vectors = items.vectors, items.vectors + step * (items.vectors - last)
             solved[name] = half_sweep(part, other, state.noise_precision, learn, pool)
-        objective = solved["users"].objective + penalty(items)
+        objective = solved["users"].objective + penalty(items) + (0 if learn else slope_penalty(users) + slope_penalty(items))
         row = {"sweep": sweep, "objective": objective, "noise": state.noise_precision ** -0.5, "seconds": time.perf_counter() - begin}
         state.history.append(row)
         if validation is None:
@@ -289,7 +306,7 @@ def sweep_sides(solver: "ALSMF", data: Interactions, reg: float | None, validati
     ratings = torch.as_tensor((data.ratings - np.float32(mean)) / np.float32(scale)).to(device)
     watched = None if validation is None else watched_tensors(validation, mean, scale, device)
     taste = taste_features(data, solver.n_taste, solver.seed) if learn and solver.n_taste else None
-    features = side_features(data, taste, content if learn else Content())
+    features = side_features(data, taste, content)
     users, items = start_parts(data, ratings, k, ridge_prior(k, reg, ratings), features, solver.seed, pool=pool)
     del ratings  # both sides hold them now
     return run_sweeps(users, items, solver.n_sweeps, learn, pool, watched, AHEAD if learn else 0.0), taste
@@ -323,7 +340,7 @@ class ALSMF(RatingEstimator):
     """Matrix factorization with biases by alternating least squares, with learned priors or a fixed ridge.
 
     `n_factors`: None for 22 where users and items average 100 ratings, 4 where users average fewer than 4, else 14; `reg`: None learns the priors and the noise (where ratings have heavy tails only if hidden ones are then predicted better than with a ridge of 20), a number
-    is a fixed ridge on factors for ratings scaled to unit variance (biases: 4), features then help with users, and with rows that have no ratings or come later; `n_sweeps`: passes over both sides, fewer if `fit`
+    is a fixed ridge on factors (around what features say of them) for ratings scaled to unit variance (biases: 4); `n_sweeps`: passes over both sides, fewer if `fit`
     is given validation rows; `n_taste`: taste features that inform learned priors, 0 for none; `seed`; `n_jobs`: threads, -1 for all
     cores (results do not depend on it); `device`: 'auto', 'cpu' or 'cuda'.
     """

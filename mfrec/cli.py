@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['app', 'SOLVERS', 'SPLITS', 'DataArg', 'UserCol', 'ItemCol', 'TimeCol', 'RatingCol', 'Solver', 'Factors', 'Seed',
-           'Items', 'ItemColumns', 'Users', 'UserColumns', 'ModelDir', 'UserSlopes', 'Duplicates', 'FOLDS_BY',
-           'evaluate', 'fit', 'predict', 'update', 'preferences', 'demo', 'download', 'main']
+           'Items', 'ItemColumns', 'Users', 'UserColumns', 'ModelDir', 'Genres', 'Decades', 'TasteFeatures',
+           'UserSlopes', 'Duplicates', 'FOLDS_BY', 'evaluate', 'fit', 'predict', 'update', 'preferences', 'demo',
+           'download', 'main']
 
 # %% ../nbs/16_cli.ipynb #66063ef4
 import json
@@ -49,10 +50,13 @@ Solver = Annotated[str, typer.Option(help=f"One of: {', '.join(SOLVERS)}.")]
 Factors = Annotated[int | None, typer.Option(help="Factors per user and item (default: the solver's own).")]
 Seed = Annotated[int, typer.Option(help="Random seed of split and solver.")]
 Items = Annotated[str | None, typer.Option(help="Items with titles, genres, years: a file, data set name or 'sample'; features for the solver.")]
-ItemColumns = Annotated[str | None, typer.Option(help="Further columns of --items to use as features, separated by commas (genres and year always are).")]
+ItemColumns = Annotated[str | None, typer.Option(help="Further columns of --items to use as features, separated by commas (genres and year are, unless left out).")]
 Users = Annotated[str | None, typer.Option(help="What is known of users, a file or data set name: features for the solver.")]
 UserColumns = Annotated[str | None, typer.Option(help="Columns of --users to use as features whatever they hold, separated by commas (numbers, and what has at most 50 different values, always are).")]
 ModelDir = Annotated[Path, typer.Argument(metavar="DIR", help="Folder written by `mfrec fit`.")]
+Genres = Annotated[bool, typer.Option("--genres/--no-genres", help="Genres of --items are features.")]
+Decades = Annotated[bool, typer.Option("--decades/--no-decades", help="Decades of --items are features.")]
+TasteFeatures = Annotated[int | None, typer.Option("--taste", help="Taste features, from who rated what, of als and bayes; 0 for none (default: the solver's own number).")]
 UserSlopes = Annotated[bool, typer.Option("--user-slopes", help="With --solver bayes and --items: each user has slopes of their own on the features of items.")]
 Duplicates = Annotated[str, typer.Option(help="What to do with a (user, item) pair that stands twice: error, last or mean.")]
 
@@ -70,17 +74,19 @@ def _ratings(data: str, user_col=None, item_col=None, rating_col=None, time_col=
     return read_ratings(data, **names, on_duplicates=on_duplicates, string_ids=string_ids)
 
 # %% ../nbs/16_cli.ipynb #ea2acf0f
-def _with_columns(features: dict[str, pd.DataFrame], item_columns: str | None, user_columns: str | None, item_col: str | None,
-                  user_col: str | None) -> dict[str, pd.DataFrame | FeatureTable]:
-    "The features, with a side of which further columns are named as a table that has these."
-    for side, columns, make, col in (("item", item_columns, item_features, item_col), ("user", user_columns, user_features, user_col)):
-        if columns is None:
+def _with_columns(features: dict[str, pd.DataFrame], item_columns: str | None, user_columns: str | None, item_col: str | None, user_col: str | None,
+                  **parts: bool) -> dict[str, pd.DataFrame | FeatureTable]:
+    "The features; a side as a table where further columns are named, or some `parts` of items (genres, decades) are to be left out."
+    left_out = [name for name, wanted in parts.items() if not wanted]
+    for side, columns, make, col, without in (("item", item_columns, item_features, item_col, left_out), ("user", user_columns, user_features, user_col, [])):
+        if columns is None and not without:
             continue
         if f"{side}s" not in features:
-            raise SettingError(f"--{side}-columns {columns}: these are columns of --{side}s, which is missing")
+            asked = [f"--{side}-columns {columns}"] * (columns is not None) + [f"--no-{name}" for name in without]
+            raise SettingError(f"{', '.join(asked)}: these are columns of --{side}s, which is missing")
         frame = features[f"{side}s"]
-        kinds = judge_columns(frame, [name.strip() for name in columns.split(",")], f"{side}s")
-        features = features | {f"{side}s": make(frame, **{f"{side}_col": col if col in frame else None}, **kinds)}
+        kinds = judge_columns(frame, [name.strip() for name in columns.split(",")], f"{side}s") if columns else {}
+        features = features | {f"{side}s": make(frame, **{f"{side}_col": col if col in frame else None}, **kinds, **dict.fromkeys(without, False))}
     return features
 
 
@@ -103,17 +109,16 @@ def _items(data: str, named: pd.DataFrame | None) -> pd.DataFrame | None:
         return None
 
 # %% ../nbs/16_cli.ipynb #6d768198
-def _estimator(solver: str, factors: int | None, seed: int, user_slopes: bool = False, **columns) -> RatingEstimator:
+def _estimator(solver: str, factors: int | None, taste: int | None, seed: int, user_slopes: bool = False, **columns) -> RatingEstimator:
     kind = _choose(SOLVERS, solver, "solver")
     known, settings = kind().get_params(), dict(columns, seed=seed)
-    if factors is not None:
-        if "n_factors" not in known:
-            raise SettingError(f"solver {solver} has no factors; leave out --factors")
-        settings["n_factors"] = factors
-    if user_slopes:
-        if "user_slopes" not in known:
-            raise SettingError(f"solver {solver} has no slopes of users; take --solver bayes, or leave out --user-slopes")
-        settings["user_slopes"] = True
+    for name, asked, what, way_out in (("n_factors", factors, "factors", "leave out --factors"), ("n_taste", taste, "taste features", "take --solver als or bayes, or leave out --taste"),
+                                       ("user_slopes", user_slopes or None, "slopes of users", "take --solver bayes, or leave out --user-slopes")):
+        if asked is None:
+            continue
+        if name not in known:
+            raise SettingError(f"solver {solver} has no {what}; {way_out}")
+        settings[name] = asked
     return kind(**{name: value for name, value in settings.items() if name in known})
 
 # %% ../nbs/16_cli.ipynb #97cf2ffe
@@ -175,18 +180,19 @@ def evaluate(data: DataArg, solver: Solver = "als",
              test_fraction: Annotated[float, typer.Option(help="Share of ratings (users, items) held out.")] = 0.2,
              folds: Annotated[int, typer.Option(min=0, help="Hold out every rating (user, item) once, in so many folds, in the place of --test-fraction.")] = 0,
              seed: Seed = 42, factors: Factors = None, items: Items = None, item_columns: ItemColumns = None, users: Users = None,
-             user_columns: UserColumns = None, user_slopes: UserSlopes = False,
+             user_columns: UserColumns = None, genres: Genres = True, decades: Decades = True, taste: TasteFeatures = None, user_slopes: UserSlopes = False,
              shown: Annotated[int, typer.Option(min=0, help="With --split users: ratings of each new user that are folded in before the others are predicted.")] = 0,
              on_duplicates: Duplicates = "error", user_col: UserCol = None, item_col: ItemCol = None, rating_col: RatingCol = None, time_col: TimeCol = None,
              as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False):
     "Hold out test ratings, fit on the rest, and print RMSE and MAE with intervals."
     _choose(SPLITS, split, "split")
-    estimator = _estimator(solver, factors, seed, user_slopes, user_col=user_col, item_col=item_col, rating_col=rating_col)
+    estimator = _estimator(solver, factors, taste, seed, user_slopes, user_col=user_col, item_col=item_col, rating_col=rating_col)
     ratings = _ratings(data, user_col, item_col, rating_col, time_col, on_duplicates)
     features = _features(items, users, item_col, user_col)
     splits = _splits(ratings, split, test_fraction, folds, shown, seed, user_col=user_col, item_col=item_col, time_col=time_col)
     by = "item" if folds and split == "cold-items" else "user"
-    facts, report, model, test = _judge(estimator, splits, _with_columns(features, item_columns, user_columns, item_col, user_col), by)
+    given = _with_columns(features, item_columns, user_columns, item_col, user_col, genres=genres, decades=decades)
+    facts, report, model, test = _judge(estimator, splits, given, by)
     asked = {"data": data, "solver": solver, "split": split, "test_fraction": test_fraction, "folds": folds, "shown": shown, "seed": seed}
     if as_json:
         return typer.echo(json.dumps(asked | facts))
@@ -205,10 +211,11 @@ def _ten(model: FactorModel | RatingEstimator, test: pd.DataFrame, items: pd.Dat
 @app.command()
 def fit(train: DataArg, out: Annotated[Path, typer.Option(help="Folder to write the model to.")], solver: Solver = "als", seed: Seed = 42,
         factors: Factors = None, items: Items = None, item_columns: ItemColumns = None, users: Users = None, user_columns: UserColumns = None,
-        user_slopes: UserSlopes = False, on_duplicates: Duplicates = "error", user_col: UserCol = None, item_col: ItemCol = None, rating_col: RatingCol = None):
+        genres: Genres = True, decades: Decades = True, taste: TasteFeatures = None, user_slopes: UserSlopes = False, on_duplicates: Duplicates = "error",
+        user_col: UserCol = None, item_col: ItemCol = None, rating_col: RatingCol = None):
     "Fit a solver on all ratings and save the model."
-    model = _estimator(solver, factors, seed, user_slopes, user_col=user_col, item_col=item_col, rating_col=rating_col)
-    features = _with_columns(_features(items, users, item_col, user_col), item_columns, user_columns, item_col, user_col)
+    model = _estimator(solver, factors, taste, seed, user_slopes, user_col=user_col, item_col=item_col, rating_col=rating_col)
+    features = _with_columns(_features(items, users, item_col, user_col), item_columns, user_columns, item_col, user_col, genres=genres, decades=decades)
     ratings = _ratings(train, user_col, item_col, rating_col, on_duplicates=on_duplicates)
     start = time.perf_counter()
     model.fit(ratings, **features).save(out)

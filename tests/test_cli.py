@@ -82,6 +82,10 @@ def test_other_column_names_and_text_ids(mfrec, tmp_path):
     (["evaluate", "sample", "--solver", "bias", "--factors", "3"], "has no factors"),
     (["evaluate", "sample", "--solver", "bias", "--test-fraction", "1.5"], "test_fraction"),
     (["evaluate", "sample", "--solver", "als", "--user-slopes"], "solver als has no slopes of users"),
+    (["evaluate", "sample", "--solver", "bias", "--taste", "8"], "solver bias has no taste features; take --solver als or bayes"),
+    (["evaluate", "sample", "--solver", "als", "--taste", "-1"], "n_taste=-1; it must be a whole number, 0 or more"),
+    (["evaluate", "sample", "--solver", "bias", "--no-decades"], "--no-decades: these are columns of --items, which is missing"),
+    (["fit", "sample", "--out", "m", "--solver", "bias", "--user-columns", "age"], "--user-columns age: these are columns of --users, which is missing"),
     (["evaluate", "sample", "--solver", "bias", "--shown", "5"], "--shown 5 is for --split users"),
     (["evaluate", "sample", "--solver", "bias", "--split", "time", "--folds", "5"], "--folds 5 is for --split random, users, cold-items"),
     (["evaluate", "sample", "--solver", "bias", "--folds", "1"], "k=1; it must be a whole number from 2"),
@@ -121,6 +125,23 @@ def test_further_columns_of_items(mfrec, files):
     for args, said in ((("--items", files / "more.csv", "--item-columns", "language"), "items: no column 'language'"), (("--item-columns", "country"), "--items, which is missing")):
         code, _, err = mfrec("evaluate", files / "ratings.csv", "--solver", "bias", *args)
         assert code == 2 and said in err and err.count("\n") == 1
+
+
+def test_parts_of_what_is_known_are_left_out(mfrec, files):
+    "Genres alone, decades alone, neither, and no taste: what the model was given, and that `evaluate` passes it on."
+    args = [files / "ratings.csv", "--solver", "als", "--factors", 2, "--items", files / "movies.csv"]
+    found, errors = {}, {}
+    for options in ((), ("--no-genres",), ("--no-decades",), ("--no-genres", "--no-decades"), ("--taste", 0)):
+        code, _, err = mfrec("fit", *args, *options, "--out", files / "m")
+        assert code == 0, err
+        model = load(files / "m")
+        known = model.content.item_schema.categories
+        found[options] = "genres" in known, "decade" in known, len(model.item.prior.implicit) > 0
+        code, out, err = mfrec("evaluate", *args, *options, "--json")
+        assert code == 0, err
+        errors[options] = json.loads(out)["rmse"]
+    assert list(found.values()) == [(True, True, True), (False, True, True), (True, False, True), (False, False, True), (True, True, False)]
+    assert len(set(errors.values())) == 5
 
 
 @pytest.mark.parametrize("solver", ["bias", "als"])
