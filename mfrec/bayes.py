@@ -18,7 +18,7 @@ __all__ = ['NOISE_DOF', 'TIGHT', 'KNOWN_PRECISION', 'SAMPLERS', 'START_SWEEPS', 
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -623,12 +623,14 @@ class DrawnPrior:
     """What a chain expected of one side's rows at each draw kept, in stars: N(start + features · slopes, precision⁻¹).
 
     `start` (S, d), `slopes` (S, t + g, d), `precision` (S, d, d). The first t features are taste: what a row rated, summed over `basis`
-    (n_other, t), over the root of the number of its ratings; the other g are those given to `fit`, centered.
+    (n_other, t), over the root of the number of its ratings; the other g are those given to `fit`, centered. `matrices` (S, K + 1, d + 1)
+    take a row [vector, 1] beside a draw to one beside the model's K factors (10_cold_start).
     """
     start: np.ndarray
     slopes: np.ndarray
     precision: np.ndarray
     basis: np.ndarray
+    matrices: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
 
 # %% ../nbs/09_bayes.ipynb #ae96a751
 @dataclass(frozen=True)

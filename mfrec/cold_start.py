@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['CONTENT_RIDGE', 'SLOPE_ROUNDS', 'SLOPE_USERS', 'FIRST_SLOPE_PRECISION', 'DAMPING', 'PRIOR_ROWS', 'NOISE_OF', 'OTHER',
-           'NOISE_ROUNDS', 'LITTLE_TOLD', 'WARM_UP', 'UNIFORMS', 'as_tensor', 'weighted_slopes', 'some_users',
+           'BEYOND', 'NOISE_ROUNDS', 'LITTLE_TOLD', 'WARM_UP', 'UNIFORMS', 'as_tensor', 'weighted_slopes', 'some_users',
            'user_slopes', 'centered_features', 'learn_content', 'preferences', 'describe_preferences', 'vectors_of',
            'learn_prior', 'implied_by', 'row_systems', 'solve_side', 'new_table', 'features_of', 'fold_content',
-           'to_model', 'BesideDraws', 'beside_draws', 'nearest_level', 'latent_ratings', 'prior_in_model', 'settle',
-           'told_by_levels', 'draw_values', 'spread_normals', 'solve_draws', 'follow', 'follow_taste', 'solve_new',
-           'fold_rows', 'learn_priors', 'fold_in', 'fold_in_items']
+           'to_model', 'with_matrices', 'BesideDraws', 'beside_draws', 'nearest_level', 'latent_ratings',
+           'prior_in_model', 'settle', 'told_by_levels', 'draw_values', 'spread_normals', 'solve_draws', 'follow',
+           'follow_taste', 'solve_new', 'fold_rows', 'learn_priors', 'fold_in', 'fold_in_items']
 
 # %% ../nbs/10_cold_start.ipynb #b68e483f
 import warnings
@@ -241,13 +241,24 @@ NOISE_OF = {"user": "noise", "item": "item_noise"}
 OTHER = {"user": "item", "item": "user"}
 
 
-def to_model(other: Side, draws: np.ndarray, mean: float) -> list[np.ndarray]:
+BEYOND = 2.5  # times what the mean has of a direction that is not among a draw's own number
+
+
+def to_model(other: Side, draws: np.ndarray, mean: float, beyond: float) -> np.ndarray:
     """For each draw (S, n_other, k + 1) of the other side, the matrix (K + 1, k + 2) that takes [factors, bias, 1] of a row beside it to
-    [factors, bias] beside the other side's rows in the model."""
+    [factors, bias] beside the other side's rows in the model, factors beyond the k-th `beyond` times."""
     root = np.sqrt(other.n_ratings, dtype=np.float64)[:, None]
     base = np.column_stack([other.factors, np.ones(len(other))]) * root
     solve = np.linalg.pinv(base.T @ base, hermitian=True) @ (base * root).T
-    return [solve @ np.column_stack([draw[:, :-1], np.ones(len(draw)), draw[:, -1] - other.biases - mean]) for draw in draws]
+    solve[draws.shape[2] - 1:-1] *= beyond
+    return np.float32([solve @ np.column_stack([draw[:, :-1], np.ones(len(draw)), draw[:, -1] - other.biases - mean]) for draw in draws])
+
+
+def with_matrices(model: FactorModel, side: str, beyond: float) -> FactorModel:
+    "The model with the matrices of one side's prior, by the rows and draws that the other side has now."
+    other, name = OTHER[side], f"{side}_prior"
+    matrices = to_model(getattr(model, other), getattr(model.posterior, f"{other}_draws")[:, :-1], model.mean, beyond)
+    return replace(model, posterior=replace(model.posterior, **{name: replace(getattr(model.posterior, name), matrices=matrices)}))
 
 
 @dataclass(frozen=True)
@@ -263,7 +274,7 @@ class BesideDraws:
     others: np.ndarray
     means: list[np.ndarray]
     precisions: np.ndarray
-    matrices: list[np.ndarray]
+    matrices: np.ndarray
 
     def noise(self, squares: Tensor) -> Tensor:
         "Noise of the rows (n,) given their squared errors, each over the noise of the other side."
@@ -277,14 +288,14 @@ class BesideDraws:
 def beside_draws(model: FactorModel, side: str, rows: np.ndarray, columns: np.ndarray, stars: np.ndarray, n_rows: int,
                  features: np.ndarray | None) -> BesideDraws:
     "Rows of one side of a model with a `SampledPosterior`; arguments as of `row_systems`."
-    posterior, other, prior = model.posterior, getattr(model, OTHER[side]), getattr(model.posterior, f"{side}_prior")
+    posterior, prior = model.posterior, getattr(model.posterior, f"{side}_prior")
     usual, other_noise = float(getattr(posterior, NOISE_OF[side])[-1]), as_tensor(getattr(posterior, NOISE_OF[OTHER[side]])[:-1])
     taste, g = implied_by(rows, columns, n_rows, prior.basis), prior.slopes.shape[1] - prior.basis.shape[1]
     known = np.hstack([taste, np.zeros((n_rows, g)) if features is None else features])
     rows, columns, others = torch.as_tensor(rows), torch.as_tensor(columns), getattr(posterior, f"{OTHER[side]}_draws")[:, :-1]
-    groups = group_rows(rows, columns, as_tensor(stars), n_rows, len(other), model.n_factors, keep_source=True)
+    groups = group_rows(rows, columns, as_tensor(stars), n_rows, others.shape[1], model.n_factors, keep_source=True)
     return BesideDraws(groups, stars, rows.long(), other_noise, other_noise[columns.long()], usual, others,
-                       [start + known @ slopes for start, slopes in zip(prior.start, prior.slopes)], prior.precision, to_model(other, others, model.mean))
+                       [start + known @ slopes for start, slopes in zip(prior.start, prior.slopes)], prior.precision, prior.matrices)
 
 # %% ../nbs/10_cold_start.ipynb #85fed386
 NOISE_ROUNDS = 3  # of solving, to find the noise of new rows and the values behind their stars
@@ -448,9 +459,13 @@ def learn_priors(model: FactorModel, data: Interactions) -> FactorModel:
                         item=replace(model.item, prior=learn_prior(model.item, noise, variance, item_features)))
         if own and not len(model.user.prior.given):
             return model
+    drawn = isinstance(model.posterior, SampledPosterior)
+    if drawn:
+        model = with_matrices(model, "user", BEYOND)
     vectors, posterior = solve_new(model, "user", data.users, data.items, data.ratings, data.n_users, features)
     user = replace(model.user, biases=np.ascontiguousarray(vectors[:, -1]), factors=np.ascontiguousarray(vectors[:, :-1]))
-    return replace(model, user=user, posterior=posterior)
+    model = replace(model, user=user, posterior=posterior)
+    return with_matrices(model, "item", BEYOND) if drawn else model
 
 
 RatingEstimator.learn_priors = staticmethod(learn_priors)

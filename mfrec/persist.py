@@ -17,14 +17,15 @@ from safetensors.numpy import load_file, save_file
 
 from .als import RidgePosterior, SpreadPosterior
 from .bayes import DrawnPrior, SampledPosterior
+from .cold_start import with_matrices
 from .content import FeatureSchema
 from .data import Columns, DataError
 from .encoding import IdEncoder
 from .model import ContentModel, FactorModel, Posterior, RowPrior, Side, fitted_method
 
 # %% ../nbs/15_persist.ipynb #157482e4
-FORMAT = 5  # 2: a sampled posterior carries the priors of its draws; 3: a schema the marks between several values; 4: its columns as pairs; 5: rows what they add alone
-READABLE = (3, 4, FORMAT)
+FORMAT = 6  # 2: a sampled posterior carries the priors of its draws; 3: a schema the marks between several values; 4: its columns as pairs; 5: rows what they add alone; 6: draws how they lead to the model's factors
+READABLE = (3, 4, 5, FORMAT)
 _ARRAYS = ("biases", "factors", "n_ratings", "alone")
 POSTERIORS = {kind.__name__: kind for kind in (SpreadPosterior, RidgePosterior, SampledPosterior)}  # what a saved model may carry
 
@@ -104,8 +105,11 @@ def load(path: str | os.PathLike) -> FactorModel:
         arrays = load_file(path / "model.safetensors")
         user, item = (_side(name, arrays, facts["text_ids"]) for name in ("user", "item"))
         posterior = _posterior(facts.get("posterior"), arrays)
-        return FactorModel(facts["mean"], tuple(facts["scale"]), user, item, Columns(**facts["columns"]), facts["about"], posterior,
-                           _content(facts.get("content"), arrays))
+        model = FactorModel(facts["mean"], tuple(facts["scale"]), user, item, Columns(**facts["columns"]), facts["about"], posterior,
+                            _content(facts.get("content"), arrays))
+        if facts["format"] < 6 and isinstance(posterior, SampledPosterior):  # whose users were found so
+            model = with_matrices(with_matrices(model, "user", 1.0), "item", 1.0)
+        return model
     except FileNotFoundError as error:
         raise DataError(f"{path}: no saved model here ({Path(error.filename or path).name} is missing); save one with `mfrec fit ... --out`") from error
     except (SafetensorError, json.JSONDecodeError, KeyError, TypeError, NotADirectoryError) as error:
@@ -123,7 +127,8 @@ def _content(facts: dict | None, arrays: dict[str, np.ndarray]) -> ContentModel 
 
 
 def _posterior(name: str | None, arrays: dict[str, np.ndarray]) -> Posterior | None:
-    read = lambda kind, key: kind(**{f.name: read(f.type, f"{key}.{f.name}") if f.type is DrawnPrior else arrays[f"{key}.{f.name}"] for f in fields(kind)})
+    read = lambda kind, key: kind(**{f.name: read(f.type, f"{key}.{f.name}") if f.type is DrawnPrior else arrays[f"{key}.{f.name}"] for f in fields(kind)
+                                          if f.name != "matrices" or f"{key}.matrices" in arrays})
     return None if name is None else read(POSTERIORS[name], "posterior")
 
 

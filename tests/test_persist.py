@@ -11,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 import mfrec
 from mfrec.bayes import DrawnPrior, SampledPosterior
+from mfrec.cold_start import with_matrices
 from mfrec.data import Columns
 from mfrec.encoding import IdEncoder
 from mfrec.model import FactorModel, RowPrior, Side, without_alone
@@ -41,7 +42,7 @@ def some_model(user_ids, item_ids, k, sampled, seed):
         return Side(IdEncoder().fit(pd.Series(ids)), array(len(ids)), array(len(ids), k), rng.integers(1, 9, len(ids)), prior, array(len(ids)))
 
     def drawn(n_other):
-        return DrawnPrior(array(3, k + 1), array(3, 2, k + 1), array(3, k + 1, k + 1), array(n_other, 2))
+        return DrawnPrior(array(3, k + 1), array(3, 2, k + 1), array(3, k + 1, k + 1), array(n_other, 2), array(3, k + 1, k + 2))
 
     n, m = len(user_ids), len(item_ids)
     levels = np.float32([1, 2, 3])
@@ -114,3 +115,18 @@ def test_a_model_of_the_format_before_is_read(tmp_path):
     assert loaded.update(ratings, new).predict_frame(new).level.eq("full").all() and loaded.add_unrated(items=films.head(1).assign(movieId=-9)).item.ids.lookup([-9])[0] >= 0
     strange = pd.DataFrame({"userId": [-1], "movieId": ratings.movieId.iloc[:1]})
     assert np.isclose(loaded.predict_frame(strange).prediction[0], loaded.mean + loaded.item.biases[loaded.item.ids.lookup(strange.movieId)[0]])
+
+
+def test_draws_of_the_format_before_lead_to_the_model_as_they_did(tmp_path):
+    "Its users were solved with all directions as the mean has them, and so are those who come later."
+    ratings = mfrec.sample_ratings(5_000, seed=1)
+    model = mfrec.BayesianMF(n_factors=4, n_samples=8, n_taste=8).fit(ratings).model_
+    then = with_matrices(model, "user", 1.0)
+    folder = then.save(tmp_path / "model")
+    facts, arrays = json.loads((folder / "model.json").read_text(encoding="utf-8")), load_file(folder / "model.safetensors")
+    (folder / "model.json").write_text(json.dumps(facts | {"format": 5}), encoding="utf-8")
+    save_file({name: array for name, array in arrays.items() if not name.endswith(".matrices")}, folder / "model.safetensors")
+    some, loaded = ratings.head(200), mfrec.load(folder)
+    assert (loaded.fold_in(some).predict(some) == then.fold_in(some).predict(some)).all()
+    assert np.abs(loaded.fold_in(some).predict(some) - model.fold_in(some).predict(some)).max() > 0.01
+    assert np.isfinite(loaded.fold_in_items(some).predict(some)).all()

@@ -81,7 +81,8 @@ def all_pairs(model, train, test, features, people):
     old_user, old_item = (test[side].isin(train[side]).to_numpy() for side in ("user", "item"))
     user, item, out = test.user.to_numpy(), test.item.to_numpy(), np.full(len(test), float(model.glob_mean_))
     both, later_item, later_user = old_user & old_item, old_user & ~old_item, ~old_user & old_item
-    out[both] = model.predict(user[both], item[both])
+    if both.any():
+        out[both] = model.predict(user[both], item[both])
     if later_item.any() and of_item.shape[1]:
         out[later_item] = model.predict_new(user[later_item], I=of_item.loc[item[later_item]].to_numpy())
     elif later_item.any():
