@@ -452,14 +452,14 @@ def learn_priors(model: FactorModel, data: Interactions) -> FactorModel:
     """The model with priors for both sides, unless its draws have theirs, and its users solved once more where theirs is a new one; `data`
     are the ratings it was fitted on."""
     features, item_features = (None, None) if model.content is None else (model.content.user_features, model.content.item_features)
-    if model.posterior is None or isinstance(model.posterior, SpreadPosterior):
+    drawn = model.posterior is not None and not isinstance(model.posterior, SpreadPosterior)
+    if not drawn:
         left, own = data.ratings - predict_positions(model, data.users, data.items), model.user.prior is not None
         noise, variance = max(float(np.square(left).mean(dtype=np.float64)), 1e-6), float(data.ratings.var(dtype=np.float64))
         model = replace(model, user=replace(model.user, prior=learn_prior(model.user, noise, variance, features)),
                         item=replace(model.item, prior=learn_prior(model.item, noise, variance, item_features)))
         if own and not len(model.user.prior.given):
             return model
-    drawn = isinstance(model.posterior, SampledPosterior)
     if drawn:
         model = with_matrices(model, "user", BEYOND)
     vectors, posterior = solve_new(model, "user", data.users, data.items, data.ratings, data.n_users, features)
