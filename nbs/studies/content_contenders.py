@@ -66,14 +66,6 @@ def plain_regression(data, features, biases, mean):
     return plain_slopes(data, features, content_biases(data, features, biases), mean)
 
 
-def people_just_met(ratings, counts):
-    "Training rows, test rows of the tenth of people who are held out (all but their first twenty, in random order), and their first rows by how many are shown."
-    train, held = mfrec.split_users(ratings, 0.1, seed=0)
-    held = held[held.item.isin(train.item)].sample(frac=1, random_state=0)
-    place = held.groupby("user").cumcount()
-    return train, held[place >= 20], {n: held[place < n] for n in counts}
-
-
 def without_slopes(model, train, test):
     "Predictions from what features mean to everybody, and how far each user's ratings lie above that, damped by three ratings."
     general = model.content.mean + model.content.item_features @ model.content.item_slopes
