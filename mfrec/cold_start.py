@@ -239,8 +239,6 @@ def fold_content(model: FactorModel, side: str, rows: np.ndarray, columns: np.nd
 # %% ../nbs/10_cold_start.ipynb #cc6a88db
 NOISE_OF = {"user": "noise", "item": "item_noise"}
 OTHER = {"user": "item", "item": "user"}
-
-
 BEYOND = 2.5  # times what the mean has of a direction that is not among a draw's own number
 
 
@@ -260,7 +258,7 @@ def with_matrices(model: FactorModel, side: str, beyond: float) -> FactorModel:
     matrices = to_model(getattr(model, other), getattr(model.posterior, f"{other}_draws")[:, :-1], model.mean, beyond)
     return replace(model, posterior=replace(model.posterior, **{name: replace(getattr(model.posterior, name), matrices=matrices)}))
 
-
+# %% ../nbs/10_cold_start.ipynb #6134cfd4
 @dataclass(frozen=True)
 class BesideDraws:
     """What rows (n) of one side are solved from beside the draws of the other: their ratings `stars` (m,), the `rows` (m,) these belong to,
