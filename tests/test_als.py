@@ -2,12 +2,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import mfrec
 from conftest import real, real_path
 from mfrec import als
 from mfrec.als import EXPLAINED, choose_factors, has_heavy_tails
-from mfrec.encoding import Interactions
+from mfrec.data import Columns
+from mfrec.encoding import IdEncoder, Interactions
 from mfrec.model import without_alone
 
 
@@ -55,6 +57,24 @@ def test_features_under_a_fixed_ridge_lower_one_objective_and_end_at_its_minimum
         slopes = np.linalg.solve(x.T @ x + 10 * np.eye(x.shape[1]), x.T @ (rows - rows.mean(0)))
         found = side.prior.given[:, :-1] * np.maximum(features[side.n_ratings > 0].std(0), 1e-12)[:, None]
         assert np.abs(found - slopes).max() < 0.05 * np.abs(slopes).max()
+
+
+def test_objective_under_a_fixed_ridge_counts_errors_rows_and_slopes(ratings):
+    "As the chapter writes it, worked out here in numpy from what a fit ends with."
+    ids = [IdEncoder().fit(ratings[c]) for c in ("userId", "movieId")]
+    data = Interactions.from_frame(ratings, Columns("userId", "movieId", "rating", None), *ids)
+    stars = torch.as_tensor((data.ratings - data.ratings.mean()) / data.ratings.std())
+    rng = np.random.default_rng(0)
+    features = tuple(rng.normal(size=(n, 3)).astype(np.float32) for n in (data.n_users, data.n_items))
+    state = als.run_sweeps(*als.start_parts(data, stars, 4, als.ridge_prior(4, 6.0, stars), features, seed=0), 4, False, None)
+    users, items = (part.vectors.double().numpy() for part in (state.users, state.items))
+    predicted = (users[data.users, :-1] * items[data.items, :-1]).sum(1) + users[data.users, -1] + items[data.items, -1]
+    total, ridge = np.square(stars.numpy() - predicted).sum(), np.diag([6.0] * 4 + [4.0])
+    for part, rows in ((state.users, users), (state.items, items)):
+        slopes = part.features.slopes.double().numpy()
+        away = rows - part.features.values.double().numpy() @ slopes
+        total += np.trace(away @ ridge @ away.T) + 10.0 * np.trace(slopes @ ridge @ slopes.T)
+    assert state.history[-1]["objective"] == pytest.approx(total, rel=1e-5)
 
 
 def test_items_that_go_on_save_sweeps(monkeypatch):
