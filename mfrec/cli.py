@@ -85,7 +85,7 @@ def _with_columns(features: dict[str, pd.DataFrame], item_columns: str | None, u
             asked = [f"--{side}-columns {columns}"] * (columns is not None) + [f"--no-{name}" for name in without]
             raise SettingError(f"{', '.join(asked)}: these are columns of --{side}s, which is missing")
         frame = features[f"{side}s"]
-        kinds = judge_columns(frame, [name.strip() for name in columns.split(",")], f"{side}s") if columns else {}
+        kinds = judge_columns(frame, [name.strip() for name in columns.split(",")], f"{side}s") if columns is not None else {}
         features = features | {f"{side}s": make(frame, **{f"{side}_col": col if col in frame else None}, **kinds, **dict.fromkeys(without, False))}
     return features
 

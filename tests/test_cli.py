@@ -122,7 +122,7 @@ def test_further_columns_of_items(mfrec, files):
     code, out, err = mfrec("fit", files / "ratings.csv", "--items", files / "more.csv", "--item-columns", "country, minutes", "--solver", "bias", "--out", files / "model")
     schema = load(files / "model").content.item_schema
     assert code == 0 and schema.categories["country"] == ("FR", "US") and list(schema.numeric) == ["minutes"], err
-    for args, said in ((("--items", files / "more.csv", "--item-columns", "language"), "items: no column 'language'"), (("--item-columns", "country"), "--items, which is missing")):
+    for args, said in ((("--items", files / "more.csv", "--item-columns", "language"), "items: no column 'language'"), (("--items", files / "more.csv", "--item-columns", ""), "items: no column ''"), (("--item-columns", "country"), "--items, which is missing")):
         code, _, err = mfrec("evaluate", files / "ratings.csv", "--solver", "bias", *args)
         assert code == 2 and said in err and err.count("\n") == 1
 
