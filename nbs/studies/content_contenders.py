@@ -33,6 +33,20 @@ def portions(items):
     return {"none": None, "genres": item_features(items, decades=False), "decades": item_features(items, genres=False), "both": item_features(items)}
 
 
+def some_people(ratings, share):
+    "The ratings of a random share of the people."
+    return ratings if share == 1 else mfrec.split_users(ratings, share, seed=0).test
+
+
+def people_just_met(ratings, counts):
+    "A tenth of the people is held out: training rows, all but the first of their rows in random order to test on, and by count the first to show."
+    train, held = mfrec.split_users(ratings, 0.1, seed=0)
+    held = held[held.item.isin(train.item)].sample(frac=1, random_state=0)
+    place = held.groupby("user").cumcount()
+    test = held[place >= max(counts)]
+    return train, test, {n: held[(place < n) & held.user.isin(test.user)] for n in counts}
+
+
 def as_matrix(table, ids):
     "Features of the ids of an encoder, in its order; zero where there are none."
     return table.rows(ids.classes_)[0].astype(np.float64)

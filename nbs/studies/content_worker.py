@@ -1,14 +1,12 @@
-"""cmfrec for people and items without ratings, in a process of its own.
+"""cmfrec for people and items with and without ratings, in a process of its own.
 
     python content_worker.py job.json
 
-Run by the peers' Python. A job has `task`, `params`, `train` and `test` (parquet: user, item, rating), `threads`, `predictions` (where to
-write them, .npy), and for the task
-- "new items": `features` (parquet: item and a column per feature); test items have no training ratings (`predict_new`);
-- "new users": `shown` (parquet like train): what the test users have rated, each of whom is folded in (`factors_warm`), and `people`
-  (parquet: user and a column per feature, maybe none), by which alone those are known who have shown nothing (`predict_cold`);
-- "rated items": `features` and `people` (the same of items and users) beside the ratings;
-- "all pairs": the same, of test rows whose people and items may be new.
+Run by the peers' Python. A job has `params`, `train` and `test` (parquet: user, item, rating), `threads`, `predictions` (where to write
+them, .npy), and perhaps
+- `features` (parquet: item and a column per feature) and `people` (the same of users), which say what else is known;
+- `shown` (parquet like train): what people without training ratings have rated. Each test row's person has shown the first `n` of them (a
+  column of `test`; without it, all).
 """
 import json
 import sys
@@ -20,30 +18,6 @@ from peers_worker import positions  # first: it sets the number of threads of nu
 import numpy as np
 import pandas as pd
 from cmfrec import CMF
-
-
-def new_items(model, train, test, features):
-    "Predictions for existing users and items of which only the features are known."
-    features = features.set_index("item").astype(np.float64)
-    model.fit(renamed(train), I=features.loc[np.sort(train.item.unique())].rename_axis("ItemId").reset_index())
-    return model.predict_new(test.user.to_numpy(), I=features.loc[test.item].to_numpy())
-
-
-def new_users(model, train, test, shown, people):
-    "Predictions for new users from the ratings they have shown and what is known of them; with neither, the mean and the item's bias."
-    fit_known(model, train, train[["item"]], people)
-    told = people.set_index("user").astype(np.float64)
-    rows, mine = test.reset_index(drop=True).groupby("user").indices, dict(list(shown[shown.item.isin(model.item_mapping_)].groupby("user")))
-    out = beside_bias(model, test.item)
-    items = positions_of(model.item_mapping_, test.item)
-    for user, where in rows.items():
-        about = {"U": told.loc[user].to_numpy()} if told.shape[1] else {}
-        if user in mine:
-            factors, bias = model.factors_warm(X_col=mine[user].item.to_numpy(), X_val=mine[user].rating.to_numpy(), return_bias=True, **about)
-            out[where] += bias + model.B_[items[where]] @ factors
-        elif about:
-            out[where] = model.predict_cold(test.item.to_numpy()[where], **about)
-    return out
 
 
 def fit_known(model, train, features, people):
@@ -68,14 +42,17 @@ def beside_bias(model, items):
     return model.glob_mean_ + model.item_bias_[positions_of(model.item_mapping_, items)].astype(np.float64)
 
 
-def rated_items(model, train, test, features, people):
-    "Predictions for people and items with ratings, with what else is known of them."
-    fit_known(model, train, features, people)
-    return model.predict(test.user.to_numpy(), test.item.to_numpy())
+def of_newcomer(model, items, shown, about):
+    "Predictions of some (known) items for one new user, from what this user has shown and what is known of them."
+    if shown is not None and len(shown):
+        factors, bias = model.factors_warm(X_col=shown.item.to_numpy(), X_val=shown.rating.to_numpy(), return_bias=True, **about)
+        return beside_bias(model, items) + bias + model.B_[positions_of(model.item_mapping_, items)] @ factors
+    return model.predict_cold(items, **about) if about else beside_bias(model, items)
 
 
-def all_pairs(model, train, test, features, people):
-    "Predictions for any pairs: by `predict`, `predict_new`, `predict_cold`; else by the bias of the one with ratings, or the mean."
+def all_pairs(model, train, test, features=None, people=None, shown=None):
+    "Predictions for any pairs: by `predict`, `predict_new`, `factors_warm`, `predict_cold`; else by the bias of the one with ratings, or the mean."
+    features, people = train[["item"]] if features is None else features, train[["user"]] if people is None else people
     fit_known(model, train, features, people)
     of_item, of_user = features.set_index("item").astype(np.float64), people.set_index("user").astype(np.float64)
     old_user, old_item = (test[side].isin(train[side]).to_numpy() for side in ("user", "item"))
@@ -87,11 +64,11 @@ def all_pairs(model, train, test, features, people):
         out[later_item] = model.predict_new(user[later_item], I=of_item.loc[item[later_item]].to_numpy())
     elif later_item.any():
         out[later_item] += model.user_bias_[positions_of(model.user_mapping_, user[later_item])]
-    if later_user.any() and of_user.shape[1]:
-        for one, where in pd.Series(np.flatnonzero(later_user)).groupby(user[later_user]):
-            out[where] = model.predict_cold(item[where], U=of_user.loc[one].to_numpy())
-    elif later_user.any():
-        out[later_user] = beside_bias(model, item[later_user])
+    mine = {} if shown is None else dict(list(shown[shown.item.isin(model.item_mapping_)].groupby("user")))
+    n = test.n.to_numpy() if "n" in test else np.full(len(test), np.inf)
+    for (one, first), where in pd.Series(np.flatnonzero(later_user)).groupby([user[later_user], n[later_user]]):
+        seen = mine[one][:int(min(first, len(mine[one])))] if one in mine else None
+        out[where] = of_newcomer(model, item[where], seen, {"U": of_user.loc[one].to_numpy()} if of_user.shape[1] else {})
     return out
 
 
@@ -101,9 +78,8 @@ def renamed(ratings):
 
 if __name__ == "__main__":
     JOB = json.loads(Path(sys.argv[1]).read_text())
-    task, *extra = {"new items": (new_items, "features"), "new users": (new_users, "shown", "people"),
-                    "rated items": (rated_items, "features", "people"), "all pairs": (all_pairs, "features", "people")}[JOB["task"]]
-    frames = [pd.read_parquet(JOB[part]) for part in ("train", "test", *extra)]
-    predictions = task(CMF(verbose=False, nthreads=JOB["threads"], random_state=0, **JOB["params"]), *frames)
-    np.save(JOB["predictions"], np.clip(predictions, frames[0].rating.min(), frames[0].rating.max()))
+    train, test = (pd.read_parquet(JOB[part]) for part in ("train", "test"))
+    known = {part: pd.read_parquet(JOB[part]) for part in ("features", "people", "shown") if part in JOB}
+    predictions = all_pairs(CMF(verbose=False, nthreads=JOB["threads"], random_state=0, **JOB["params"]), train, test, **known)
+    np.save(JOB["predictions"], np.clip(predictions, train.rating.min(), train.rating.max()))
     print(json.dumps({"cmfrec": len(predictions)}))
