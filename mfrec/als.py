@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['EXPLAINED', 'BIAS_RIDGE', 'PRIOR_ROWS', 'AHEAD', 'AHEAD_FROM', 'PATIENCE', 'MIN_GAIN', 'NOISE_RATINGS', 'HEAVY_TAILS',
            'TAIL_REG', 'SURE', 'Features', 'Part', 'standardized_features', 'is_crowded', 'choose_factors',
-           'ridge_prior', 'side_features', 'start_parts', 'half_sweep', 'penalty', 'slope_penalty', 'learned_noise',
-           'regress', 'ridge_around_features', 'learned_prior', 'Sweeps', 'run_sweeps', 'pair_errors', 'score_pairs',
-           'SpreadPosterior', 'spread_in_stars', 'RidgePosterior', 'ridge_spread', 'check_whole', 'sweep_sides',
-           'has_heavy_tails', 'gain_of_priors', 'ALSMF', 'watched_tensors', 'row_prior', 'in_stars']
+           'ridge_prior', 'side_features', 'start_parts', 'half_sweep', 'penalty', 'shared_penalty', 'slope_penalty',
+           'learned_noise', 'regress', 'ridge_around_features', 'learned_prior', 'Sweeps', 'run_sweeps', 'pair_errors',
+           'score_pairs', 'SpreadPosterior', 'move_spread', 'spread_in_stars', 'shared_in_stars', 'RidgePosterior',
+           'ridge_spread', 'check_whole', 'sweep_sides', 'has_heavy_tails', 'gain_of_priors', 'ALSMF',
+           'watched_tensors', 'row_prior', 'in_stars']
 
 # %% ../nbs/08_als.ipynb #adb08e4c
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -48,6 +49,7 @@ class Part:
     rated: Tensor
     features: Features | None = None
     spread: Tensor | None = None
+    shared: Tensor | None = None  # a spread (2k + 1,) that all rows are taken to have when the other side is solved
 
 
 def standardized_features(values: Tensor | None, rated: Tensor) -> Features | None:
@@ -117,7 +119,7 @@ PRIOR_ROWS = 20.0  # rows that the starting prior counts as
 
 def half_sweep(part: Part, other: Part, noise_precision: float, learn: bool, pool) -> Solved:
     "Solve all rows of `part`; with `learn`, keep their uncertainty for the other side's turn."
-    known = Known(gather_table(other.vectors), part.prior, noise_precision, other.spread)
+    known = Known(gather_table(other.vectors), part.prior, noise_precision, other.spread if learn else other.shared)
     solved = solve_rows(part.groups, known, covariance=learn, pool=pool)
     part.vectors = solved.vectors
     if learn:
@@ -129,6 +131,13 @@ def penalty(part: Part) -> float:
     "Sum over rows of (θ - m)ᵀ Λ (θ - m)."
     away = part.vectors - part.prior.mean
     return float(((away @ part.prior.precision) * away).sum(dtype=torch.float64))
+
+
+def shared_penalty(part: Part, other: Part) -> float:
+    "What it costs a side's vectors that all rows of the other are taken to be uncertain alike: the sum over ratings of ν |p|²."
+    if other.shared is None:
+        return 0.0
+    return float((part.groups.counts * (part.vectors[:, :-1].square() @ other.shared[:part.vectors.shape[1] - 1]).double()).sum())
 
 
 def slope_penalty(part: Part) -> float:
@@ -205,7 +214,7 @@ def run_sweeps(users: Part, items: Part, n_sweeps: int, learn: bool, pool, valid
             if part is users:
                 last, items.vectors = items.vectors, items.vectors + step * (items.vectors - last)
             solved[name] = half_sweep(part, other, state.noise_precision, learn, pool)
-        objective = solved["users"].objective + penalty(items) + (0 if learn else slope_penalty(users) + slope_penalty(items))
+        objective = solved["users"].objective + penalty(items) + (0 if learn else shared_penalty(items, users) + slope_penalty(users) + slope_penalty(items))
         row = {"sweep": sweep, "objective": objective, "noise": state.noise_precision ** -0.5, "seconds": time.perf_counter() - begin}
         state.history.append(row)
         if validation is None:
@@ -253,22 +262,34 @@ class SpreadPosterior(Posterior):
             out[start:start + len(u)] = np.maximum(both + self.user[u, 2 * k] + self.item[i, 2 * k], 0)
         return out
 
+    def assumed(self, side: str) -> np.ndarray | None:
+        "The spread of a side with which rows of the other are solved, (n + 1, 2k + 1) or one row for all; None if it is taken as known."
+        return getattr(self, side)
+
+
+def move_spread(rows: Tensor, shift: Tensor, scale: float) -> np.ndarray:
+    """Rows of a spread (n, 2k + 1) after the factors are centered and scaled to stars; `shift` (k,) is the other side's mean vector, which
+    centering moves into this side's biases: b + shift · p."""
+    k = len(shift)
+    v, c, b = rows[:, :k], rows[:, k:2 * k], rows[:, 2 * k]
+    bias = b + (v * shift.square() + 2 * c * shift).sum(1)
+    return torch.cat([v * scale, (c + v * shift) * scale ** 1.5, bias[:, None] * scale ** 2], 1).cpu().numpy()
+
 
 def spread_in_stars(part: Part, shift: Tensor, scale: float) -> np.ndarray:
-    """A side's spread after its factors are centered and scaled to stars, with a last row for the unknown: the prior's.
-
-    `shift` (k,) is the other side's mean vector, which centering moves into this side's biases: b + shift · p.
-    """
+    "A side's spread in stars, with a last row for the unknown: the prior's; arguments as of `move_spread`."
     k = len(shift)
     covariance = torch.linalg.inv(part.prior.precision)
     if part.features is not None and part.features.slopes is not None:
         explained = part.features.values[part.rated] @ part.features.slopes
         covariance = covariance + explained.T @ explained / len(explained)
     unknown = torch.cat([covariance.diagonal()[:k], covariance[k, :k], covariance[k, k:]])
-    rows = torch.cat([part.spread[:-1], unknown[None]])
-    v, c, b = rows[:, :k], rows[:, k:2 * k], rows[:, 2 * k]
-    bias = b + (v * shift.square() + 2 * c * shift).sum(1)
-    return torch.cat([v * scale, (c + v * shift) * scale ** 1.5, bias[:, None] * scale ** 2], 1).cpu().numpy()
+    return move_spread(torch.cat([part.spread[:-1], unknown[None]]), shift, scale)
+
+
+def shared_in_stars(part: Part, shift: Tensor, scale: float) -> np.ndarray:
+    "The spread (2k + 1,) that all rows of a side are taken to have, in stars; empty if there is none."
+    return np.zeros(0, np.float32) if part.shared is None else move_spread(part.shared[None], shift, scale)[0]
 
 # %% ../nbs/08_als.ipynb #7db0de0e
 NOISE_RATINGS = 2.0  # that a guess of the noise, all of the ratings' variance, counts as
@@ -276,16 +297,26 @@ NOISE_RATINGS = 2.0  # that a guess of the noise, all of the ratings' variance, 
 
 @dataclass(frozen=True)
 class RidgePosterior(SpreadPosterior):
-    "The same around a fixed ridge: what is open about a side while the other is as it was found. Rows are solved as if the other side were known."
+    """The same around a fixed ridge: what is open about a side while the other is as it was found. Rows are solved as if the other side were
+    known or, with a ridge per rating, as if all of it were uncertain alike: `user_shared` and `item_shared` (2k + 1,), else empty."""
+    user_shared: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    item_shared: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+
+    def assumed(self, side: str) -> np.ndarray | None:
+        shared = getattr(self, f"{side}_shared")
+        return shared if len(shared) else None
 
 
 def ridge_spread(state: Sweeps, n_ratings: int, pool) -> None:
     "Give both sides of a fit with a fixed ridge their spread, and the noise and priors in the unit that goes with it; vectors stay as they are."
     users, items, fitted, solved = state.users, state.items, 0.0, []
     for part, other in ((users, items), (items, users)):
-        solved.append(solve_rows(part.groups, Known(gather_table(other.vectors), part.prior), covariance=True, pool=pool))
-        fitted += part.vectors.numel() - float((part.prior.precision * solved[-1].total_covariance).sum())
-    left, free = solved[0].objective - penalty(users), max(n_ratings - fitted, 0.1 * n_ratings)  # where nearly all was fitted, little is known of it
+        found = solve_rows(part.groups, Known(gather_table(other.vectors), part.prior, spread=other.shared), covariance=True, pool=pool)
+        fitted += part.vectors.numel() - float((part.prior.precision * found.total_covariance).sum())
+        if other.shared is not None:
+            fitted -= float((part.groups.counts * (found.variances[:, :-1] @ other.shared[:found.variances.shape[1] - 1])).sum())
+        solved.append(found)
+    left, free = solved[0].objective - penalty(users) - shared_penalty(users, items), max(n_ratings - fitted, 0.1 * n_ratings)  # where nearly all was fitted, little is known of it
     state.noise_precision = (free + NOISE_RATINGS) / (max(left, 0) + NOISE_RATINGS)
     for part, found in zip((users, items), solved):
         part.spread = spread_table(found.variances / state.noise_precision, found.covariances / state.noise_precision)
@@ -309,6 +340,8 @@ def sweep_sides(solver: "ALSMF", data: Interactions, reg: float | None, validati
     features = side_features(data, taste, content)
     users, items = start_parts(data, ratings, k, ridge_prior(k, reg, ratings), features, solver.seed, pool=pool)
     del ratings  # both sides hold them now
+    if not learn and solver.reg_per_rating:
+        users.shared = items.shared = torch.tensor([float(solver.reg_per_rating)] * k + [0.0] * (k + 1)).to(users.vectors)
     return run_sweeps(users, items, solver.n_sweeps, learn, pool, watched, AHEAD if learn else 0.0), taste
 
 # %% ../nbs/08_als.ipynb #22c98fef
@@ -340,16 +373,16 @@ class ALSMF(RatingEstimator):
     """Matrix factorization with biases by alternating least squares, with learned priors or a fixed ridge.
 
     `n_factors`: None for 22 where users and items average 100 ratings, 4 where users average fewer than 4, else 14; `reg`: None learns the priors and the noise (where ratings have heavy tails only if hidden ones are then predicted better than with a ridge of 20), a number
-    is a fixed ridge on factors (around what features say of them) for ratings scaled to unit variance (biases: 4); `n_sweeps`: passes over both sides, fewer if `fit`
+    is a fixed ridge on factors (around what features say of them) for ratings scaled to unit variance (biases: 4), to which `reg_per_rating` adds so much for each of a row's ratings; `n_sweeps`: passes over both sides, fewer if `fit`
     is given validation rows; `n_taste`: taste features that inform learned priors, 0 for none; `seed`; `n_jobs`: threads, -1 for all
     cores (results do not depend on it); `device`: 'auto', 'cpu' or 'cuda'.
     """
     solver = "als"
 
-    def __init__(self, n_factors: int | None = None, reg: float | None = None, n_sweeps: int = 10, n_taste: int = 64, seed: int = 0,
-                 n_jobs: int = -1, device: str = "auto", user_col: str | None = None, item_col: str | None = None,
+    def __init__(self, n_factors: int | None = None, reg: float | None = None, reg_per_rating: float = 0.0, n_sweeps: int = 10, n_taste: int = 64,
+                 seed: int = 0, n_jobs: int = -1, device: str = "auto", user_col: str | None = None, item_col: str | None = None,
                  rating_col: str | None = None):
-        self.n_factors, self.reg, self.n_sweeps, self.n_taste = n_factors, reg, n_sweeps, n_taste
+        self.n_factors, self.reg, self.reg_per_rating, self.n_sweeps, self.n_taste = n_factors, reg, reg_per_rating, n_sweeps, n_taste
         self.seed, self.n_jobs, self.device = seed, n_jobs, device
         self.user_col, self.item_col, self.rating_col = user_col, item_col, rating_col
 
@@ -362,6 +395,10 @@ class ALSMF(RatingEstimator):
         check_whole(n_factors=(self.n_factors, 1), n_sweeps=(self.n_sweeps, 1), n_taste=(self.n_taste, 0))
         if self.reg is not None and not (isinstance(self.reg, (int, float, np.number)) and 0 < self.reg < np.inf):
             raise SettingError(f"reg={self.reg!r}; it must be more than 0, or None to learn it")
+        if not (isinstance(self.reg_per_rating, (int, float, np.number)) and 0 <= self.reg_per_rating < np.inf):
+            raise SettingError(f"reg_per_rating={self.reg_per_rating!r}; it must be a number, 0 or more")
+        if self.reg is None and self.reg_per_rating:
+            raise SettingError(f"reg_per_rating={self.reg_per_rating!r} is part of a fixed ridge, and reg=None learns it; give both, say reg=3")
 
     def _solve(self, data: Interactions, validation: Interactions | None, content: Content) -> Solution:
         device, k, reg = pick_device(self.device), self.n_factors or choose_factors(data), self.reg
@@ -383,8 +420,8 @@ def watched_tensors(data: Interactions, mean: float, scale: float, device: torch
                                                              ((data.ratings - mean) / scale).astype(np.float32)))
 
 # %% ../nbs/08_als.ipynb #a19ac79f
-def row_prior(part: Part, other: Part, noise_precision: float, scale: float, taste: np.ndarray | None) -> RowPrior:
-    """A side's prior in stars, with both sides' factors centered; `taste` (n_other, f) is what the other side's rows mean for its taste.
+def row_prior(part: Part, other: Part, noise_precision: float, scale: float, taste: np.ndarray | None, damping: float) -> RowPrior:
+    """A side's prior in stars, with both sides' factors centered; `taste` (n_other, f) and `damping`, that of the side, are as in `Taste`.
 
     Centering and scaling are one affine map of [factors, bias], t(x) = T x + c; the prior goes through it.
     """
@@ -403,7 +440,7 @@ def row_prior(part: Part, other: Part, noise_precision: float, scale: float, tas
         mean, in_stars = mean - part.features.average.double() @ step, (step @ matrix.T).cpu().numpy()
         implicit, given = (taste @ in_stars[:n_taste] if n_taste else implicit), in_stars[n_taste:]
     precision = inverse.T @ part.prior.precision.double() @ inverse
-    return RowPrior(precision.cpu().numpy(), (matrix @ mean + offset).cpu().numpy(), scale ** 2 / noise_precision, implicit.astype(np.float32), given)
+    return RowPrior(precision.cpu().numpy(), (matrix @ mean + offset).cpu().numpy(), scale ** 2 / noise_precision, implicit.astype(np.float32), given, damping)
 
 
 def in_stars(state: Sweeps, mean: float, scale: float, learn: bool, taste: Taste | None) -> Solution:
@@ -413,10 +450,12 @@ def in_stars(state: Sweeps, mean: float, scale: float, learn: bool, taste: Taste
     history[[c for c in ("noise", "validation_rmse") if c in history]] *= scale
     user_mean, item_mean = (part.vectors[part.rated, :-1].mean(0) for part in (users, items))
     noise = np.full(len(users.rated) + 1, scale ** 2 / state.noise_precision, dtype=np.float32)
-    posterior = (SpreadPosterior if learn else RidgePosterior)(noise, spread_in_stars(users, item_mean, scale), spread_in_stars(items, user_mean, scale))
+    sides = ((users, item_mean), (items, user_mean))
+    spreads = [spread_in_stars(part, shift, scale) for part, shift in sides]
+    posterior = SpreadPosterior(noise, *spreads) if learn else RidgePosterior(noise, *spreads, *(shared_in_stars(part, shift, scale) for part, shift in sides))
     tables = [part.vectors.cpu().numpy() for part in (users, items)]
     rated = [part.rated.cpu().numpy() for part in (users, items)]
     found = center(mean, scale, *tables, *rated)
-    of = (taste.of_item, taste.of_user) if taste else (None, None)
-    priors = (row_prior(part, other, state.noise_precision, scale, basis) for part, other, basis in ((users, items, of[0]), (items, users, of[1])))
+    bases = zip((taste.of_item, taste.of_user), taste.damping) if taste else [(None, 0.0)] * 2
+    priors = (row_prior(part, other, state.noise_precision, scale, *basis) for part, other, basis in zip((users, items), (items, users), bases))
     return replace(found, **dict(zip(("user_prior", "item_prior"), priors)), history=history if learn else history.drop(columns="noise"), posterior=posterior)

@@ -623,7 +623,7 @@ class DrawnPrior:
     """What a chain expected of one side's rows at each draw kept, in stars: N(start + features · slopes, precision⁻¹).
 
     `start` (S, d), `slopes` (S, t + g, d), `precision` (S, d, d). The first t features are taste: what a row rated, summed over `basis`
-    (n_other, t), over the root of the number of its ratings; the other g are those given to `fit`, centered. `matrices` (S, K + 1, d + 1)
+    (n_other, t), over the root of the number of its ratings plus `damping`; the other g are those given to `fit`, centered. `matrices` (S, K + 1, d + 1)
     take a row [vector, 1] beside a draw to one beside the model's K factors (10_cold_start).
     """
     start: np.ndarray
@@ -631,6 +631,7 @@ class DrawnPrior:
     precision: np.ndarray
     basis: np.ndarray
     matrices: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
+    damping: float = 0.0
 
 # %% ../nbs/09_bayes.ipynb #ae96a751
 @dataclass(frozen=True)
@@ -714,7 +715,7 @@ def new_row(hyper: Hyper, rng: np.random.Generator) -> Tensor:
     return (middle + torch.linalg.solve_triangular(torch.linalg.cholesky(hyper.precision).T, normal, upper=True)[:, 0])[None]
 
 # %% ../nbs/09_bayes.ipynb #8bebe1aa
-def drawn_prior(hypers: list[Hyper], features: Features, basis: np.ndarray, size: float, scale: np.ndarray, shift: float,
+def drawn_prior(hypers: list[Hyper], features: Features, basis: np.ndarray, damping: float, size: float, scale: np.ndarray, shift: float,
                 known: np.ndarray | None = None) -> DrawnPrior:
     "The priors of one side in stars: columns times `scale` (d,), biases plus `shift`; given features were divided by `size`. Columns before the bias may be these, `known` (n, f), themselves."
     slopes, t = np.stack([features.as_given(hyper.slopes) for hyper in hypers]), basis.shape[1]
@@ -727,7 +728,7 @@ def drawn_prior(hypers: list[Hyper], features: Features, basis: np.ndarray, size
     start[:, -1] += shift
     slopes[:, t:] /= size
     precision = np.stack([hyper.precision.cpu().numpy() for hyper in hypers]) / np.outer(scale, scale)
-    return DrawnPrior(*(x.astype(np.float32) for x in (start, slopes, precision)), basis)
+    return DrawnPrior(*(x.astype(np.float32) for x in (start, slopes, precision)), basis, damping=damping)
 
 
 def in_stars(summary: Summary, data: Interactions, mean: float, unit: float, levels: np.ndarray, features: tuple[Features, Features],
@@ -750,8 +751,8 @@ def in_stars(summary: Summary, data: Interactions, mean: float, unit: float, lev
     scale = np.float32([unit ** 0.5] * (summary.draws[0][0].shape[1] - 1) + [unit])
     draws = [torch.stack(side).cpu().numpy() * scale for side in zip(*summary.draws)]
     draws[1][..., -1] += np.float32(mean)
-    sides = zip(zip(*summary.hypers), features, (blocks.taste.of_item, blocks.taste.of_user), blocks.sizes, (0.0, mean), (None, blocks.given[1] if user_slopes else None))
-    priors = [drawn_prior(hypers, table, basis, size, scale, shift, known) for hypers, table, basis, size, shift, known in sides]
+    sides = zip(zip(*summary.hypers), features, (blocks.taste.of_item, blocks.taste.of_user), blocks.taste.damping, blocks.sizes, (0.0, mean), (None, blocks.given[1] if user_slopes else None))
+    priors = [drawn_prior(hypers, table, basis, damping, size, scale, shift, known) for hypers, table, basis, damping, size, shift, known in sides]
     posterior = SampledPosterior(noise * np.float32(unit ** 2), item_noise, *draws, (mean + unit * thresholds).astype(np.float32), levels.astype(np.float32), *priors)
     found = center(mean, unit, user.cpu().numpy(), item.cpu().numpy(), data.user_counts > 0, data.item_counts > 0)
     return replace(found, posterior=posterior)

@@ -168,10 +168,10 @@ def learn_prior(side: Side, noise: float, variance: float, features: np.ndarray 
     return RowPrior(np.linalg.inv(covariance), vectors.mean(0) - x.mean(0) @ given, noise, np.zeros((0, vectors.shape[1])), given)
 
 # %% ../nbs/10_cold_start.ipynb #3ed949d0
-def implied_by(rows: np.ndarray, columns: np.ndarray, n_rows: int, implicit: np.ndarray) -> np.ndarray:
-    "What each row (n_rows, d) rated, summed over the rows of `implicit` (n_other, d), over the root of the number of its ratings."
+def implied_by(rows: np.ndarray, columns: np.ndarray, n_rows: int, implicit: np.ndarray, damping: float) -> np.ndarray:
+    "What each row (n_rows, d) rated, summed over the rows of `implicit` (n_other, d), over the root of the number of its ratings plus `damping`."
     seen = sparse.csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=(n_rows, len(implicit)))
-    return (seen @ implicit) / np.sqrt(np.maximum(np.bincount(rows, minlength=n_rows), 1))[:, None]
+    return (seen @ implicit) / np.sqrt(np.maximum(np.bincount(rows, minlength=n_rows) + damping, 1))[:, None]
 
 
 def row_systems(rows: np.ndarray, columns: np.ndarray, ratings: np.ndarray, n_rows: int, other: np.ndarray, prior: RowPrior,
@@ -180,12 +180,13 @@ def row_systems(rows: np.ndarray, columns: np.ndarray, ratings: np.ndarray, n_ro
     stars, and their own centered features (n_rows, f)."""
     mean = np.tile(prior.mean, (n_rows, 1))
     if len(prior.implicit):
-        mean += implied_by(rows, columns, n_rows, prior.implicit)
+        mean += implied_by(rows, columns, n_rows, prior.implicit, prior.damping)
     if len(prior.given) and features is not None:
         mean += features @ prior.given
     groups = group_rows(torch.as_tensor(rows), torch.as_tensor(columns), as_tensor(ratings), n_rows, len(other), other.shape[1] - 1)
-    table = None if spread is None else as_tensor(np.vstack([spread[:-1], np.zeros_like(spread[:1])]))
-    return groups, Known(gather_table(as_tensor(other)), Prior(as_tensor(prior.precision), as_tensor(mean)), 1 / prior.noise, table)
+    if spread is not None and spread.ndim == 2:
+        spread = np.vstack([spread[:-1], np.zeros_like(spread[:1])])
+    return groups, Known(gather_table(as_tensor(other)), Prior(as_tensor(prior.precision), as_tensor(mean)), 1 / prior.noise, spread if spread is None else as_tensor(spread))
 
 
 def solve_side(*system, n_jobs: int = -1) -> Solved:
@@ -288,7 +289,7 @@ def beside_draws(model: FactorModel, side: str, rows: np.ndarray, columns: np.nd
     "Rows of one side of a model with a `SampledPosterior`; arguments as of `row_systems`."
     posterior, prior = model.posterior, getattr(model.posterior, f"{side}_prior")
     usual, other_noise = float(getattr(posterior, NOISE_OF[side])[-1]), as_tensor(getattr(posterior, NOISE_OF[OTHER[side]])[:-1])
-    taste, g = implied_by(rows, columns, n_rows, prior.basis), prior.slopes.shape[1] - prior.basis.shape[1]
+    taste, g = implied_by(rows, columns, n_rows, prior.basis, prior.damping), prior.slopes.shape[1] - prior.basis.shape[1]
     known = np.hstack([taste, np.zeros((n_rows, g)) if features is None else features])
     rows, columns, others = torch.as_tensor(rows), torch.as_tensor(columns), getattr(posterior, f"{OTHER[side]}_draws")[:, :-1]
     groups = group_rows(rows, columns, as_tensor(stars), n_rows, others.shape[1], model.n_factors, keep_source=True)
@@ -413,7 +414,7 @@ def solve_new(model: FactorModel, side: str, rows: np.ndarray, columns: np.ndarr
               features: np.ndarray | None) -> tuple[np.ndarray, Posterior | None]:
     "Vectors [factors, bias] (n_rows, k + 1) of rows of one side, zero for those without ratings, and what is known of their errors; arguments as of `row_systems`."
     if model.posterior is None or isinstance(model.posterior, SpreadPosterior):
-        spread = getattr(model.posterior, OTHER[side]) if type(model.posterior) is SpreadPosterior else None
+        spread = None if model.posterior is None else model.posterior.assumed(OTHER[side])
         others, prior = vectors_of(getattr(model, OTHER[side])), getattr(model, side).prior
         solved = solve_side(rows, columns, stars - np.float32(model.mean), n_rows, others, prior, spread, features)
         vectors, posterior = solved.vectors.numpy(), _folded_spread(model, solved, side)
@@ -436,14 +437,14 @@ def _folded_spread(model: FactorModel, solved: Solved, side: str) -> SpreadPoste
     "How sure the new rows are; None if the model does not know of itself."
     if model.posterior is None:
         return None
-    k, prior, theirs = model.n_factors, getattr(model, side).prior, getattr(model.posterior, OTHER[side])
+    k, prior = model.n_factors, getattr(model, side).prior
     unknown = np.linalg.inv(prior.precision)
     if len(prior.implicit) or len(prior.given):
         unknown = unknown + np.cov(vectors_of(getattr(model, side)).T)
     last = np.concatenate([unknown.diagonal()[:k], unknown[k, :k], unknown[k, k:]])
     mine = np.vstack([np.column_stack([solved.variances[:, :k], solved.covariances, solved.variances[:, k]]), last]).astype(np.float32)
     n_users = len(mine) - 1 if side == "user" else len(model.user)
-    return type(model.posterior)(np.full(n_users + 1, prior.noise, np.float32), **{side: mine, OTHER[side]: theirs})
+    return replace(model.posterior, noise=np.full(n_users + 1, prior.noise, np.float32), **{side: mine})
 
 # %% ../nbs/10_cold_start.ipynb #35e25967
 def learn_priors(model: FactorModel, data: Interactions) -> FactorModel:

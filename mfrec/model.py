@@ -74,7 +74,7 @@ class RowPrior:
     """What is expected of a row before its ratings: its [factors, bias] are N(mean, precision⁻¹) in stars, ratings have variance `noise`.
 
     `implicit` (n_other, d), or (0, d) for nothing, is what each rated row of the other side adds to the mean, over the root of the number
-    of ratings; `given` (f, d) what each of the row's features, centered as those of `ContentModel`, adds. With it, people who come later
+    of ratings plus `damping`; `given` (f, d) what each of the row's features, centered as those of `ContentModel`, adds. With it, people who come later
     can be folded in (10_cold_start).
     """
     precision: np.ndarray
@@ -82,6 +82,7 @@ class RowPrior:
     noise: float
     implicit: np.ndarray
     given: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    damping: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -208,12 +208,15 @@ def spread_table(variances: Tensor, covariances: Tensor) -> Tensor:
 
 
 def _add_spread(gram: Tensor, bucket: Bucket, spread: Tensor) -> None:
-    "Turn Grams of posterior means into expected Grams, in place."
-    if bucket.index.shape[1] == 0:
-        return
-    weights = None if bucket.weights is None else bucket.weights.square()
-    total = embedding_bag(bucket.index, spread, mode="sum", per_sample_weights=weights)
+    "Turn Grams of posterior means into expected Grams, in place. One row of a spread is everyone's."
     k = gram.shape[-1] - 2
+    if spread.ndim == 1:
+        total = gram[:, k, k, None] * spread  # the square of the column of ones counts the ratings, or their weights
+    elif bucket.index.shape[1]:
+        weights = None if bucket.weights is None else bucket.weights.square()
+        total = embedding_bag(bucket.index, spread, mode="sum", per_sample_weights=weights)
+    else:
+        return
     gram.diagonal(dim1=1, dim2=2)[:, :k] += total[:, :k]
     gram[:, k + 1, :k] -= total[:, k:2 * k]
     gram[:, :k, k + 1] -= total[:, k:2 * k]
@@ -222,7 +225,7 @@ def _add_spread(gram: Tensor, bucket: Bucket, spread: Tensor) -> None:
 # %% ../nbs/07_normal_equations.ipynb #1d105702
 @dataclass(frozen=True)
 class Known:
-    "What a half-sweep holds fixed: the other side's `gather_table`, this side's prior, the noise precision, the other side's spread."
+    "What a half-sweep holds fixed: the other side's `gather_table`, this side's prior, the noise precision, the other side's spread, per row or one for all."
     table: Tensor
     prior: Prior
     noise_precision: Tensor | float = 1.0  # one number, or one per row

@@ -24,8 +24,8 @@ from .encoding import IdEncoder
 from .model import ContentModel, FactorModel, Posterior, RowPrior, Side, fitted_method
 
 # %% ../nbs/15_persist.ipynb #157482e4
-FORMAT = 6  # 2: a sampled posterior carries the priors of its draws; 3: a schema the marks between several values; 4: its columns as pairs; 5: rows what they add alone; 6: draws how they lead to the model's factors
-READABLE = (3, 4, 5, FORMAT)
+FORMAT = 7  # 2: a sampled posterior carries the priors of its draws; 3: a schema the marks between several values; 4: its columns as pairs; 5: rows what they add alone; 6: draws how they lead to the model's factors; 7: a prior the damping of its taste, a fixed ridge its part per rating
+READABLE = (3, 4, 5, 6, FORMAT)
 _ARRAYS = ("biases", "factors", "n_ratings", "alone")
 POSTERIORS = {kind.__name__: kind for kind in (SpreadPosterior, RidgePosterior, SampledPosterior)}  # what a saved model may carry
 
@@ -126,9 +126,13 @@ def _content(facts: dict | None, arrays: dict[str, np.ndarray]) -> ContentModel 
     return ContentModel(mean=facts["mean"], **{name: arrays[f"content.{name}"] for name in _content_arrays()}, slope_prior=prior, **schemas)
 
 
+def _value(array: np.ndarray, kind: type) -> np.ndarray | float:
+    return array.item() if kind is float else array
+
+
 def _posterior(name: str | None, arrays: dict[str, np.ndarray]) -> Posterior | None:
-    read = lambda kind, key: kind(**{f.name: read(f.type, f"{key}.{f.name}") if f.type is DrawnPrior else arrays[f"{key}.{f.name}"] for f in fields(kind)
-                                          if f.name != "matrices" or f"{key}.matrices" in arrays})
+    read = lambda kind, key: kind(**{f.name: read(f.type, f"{key}.{f.name}") if f.type is DrawnPrior else _value(arrays[f"{key}.{f.name}"], f.type)
+                                     for f in fields(kind) if f.type is DrawnPrior or f"{key}.{f.name}" in arrays})  # what older formats lack has a default
     return None if name is None else read(POSTERIORS[name], "posterior")
 
 
@@ -140,5 +144,4 @@ def _side(name: str, arrays: dict[str, np.ndarray], text_ids: dict[str, list[str
 
 
 def _prior(name: str, arrays: dict[str, np.ndarray]) -> RowPrior:
-    found = {f.name: arrays[f"{name}.{f.name}"] for f in fields(RowPrior)}
-    return RowPrior(**found | {"noise": found["noise"].item()})
+    return RowPrior(**{f.name: _value(arrays[f"{name}.{f.name}"], f.type) for f in fields(RowPrior) if f"{name}.{f.name}" in arrays})

@@ -59,22 +59,48 @@ def test_features_under_a_fixed_ridge_lower_one_objective_and_end_at_its_minimum
         assert np.abs(found - slopes).max() < 0.05 * np.abs(slopes).max()
 
 
-def test_objective_under_a_fixed_ridge_counts_errors_rows_and_slopes(ratings):
+@pytest.mark.parametrize("per_rating", [0.0, 0.3])
+def test_objective_under_a_fixed_ridge_counts_errors_rows_slopes_and_ratings(ratings, per_rating):
     "As the chapter writes it, worked out here in numpy from what a fit ends with."
     ids = [IdEncoder().fit(ratings[c]) for c in ("userId", "movieId")]
     data = Interactions.from_frame(ratings, Columns("userId", "movieId", "rating", None), *ids)
     stars = torch.as_tensor((data.ratings - data.ratings.mean()) / data.ratings.std())
     rng = np.random.default_rng(0)
     features = tuple(rng.normal(size=(n, 3)).astype(np.float32) for n in (data.n_users, data.n_items))
-    state = als.run_sweeps(*als.start_parts(data, stars, 4, als.ridge_prior(4, 6.0, stars), features, seed=0), 4, False, None)
+    parts = als.start_parts(data, stars, 4, als.ridge_prior(4, 6.0, stars), features, seed=0)
+    for part in parts:
+        part.shared = torch.tensor([per_rating] * 4 + [0.0] * 5) if per_rating else None
+    state = als.run_sweeps(*parts, 4, False, None)
     users, items = (part.vectors.double().numpy() for part in (state.users, state.items))
     predicted = (users[data.users, :-1] * items[data.items, :-1]).sum(1) + users[data.users, -1] + items[data.items, -1]
     total, ridge = np.square(stars.numpy() - predicted).sum(), np.diag([6.0] * 4 + [4.0])
+    total += per_rating * (np.square(users[data.users, :-1]).sum() + np.square(items[data.items, :-1]).sum())
     for part, rows in ((state.users, users), (state.items, items)):
         slopes = part.features.slopes.double().numpy()
         away = rows - part.features.values.double().numpy() @ slopes
         total += np.trace(away @ ridge @ away.T) + 10.0 * np.trace(slopes @ ridge @ slopes.T)
     assert state.history[-1]["objective"] == pytest.approx(total, rel=1e-5)
+
+
+def test_a_ridge_per_rating_falls_in_each_step_with_features_too_and_knows_how_much_it_fitted(ratings):
+    "The noise from the residuals and the number of fitted parameters, by numpy from the fitted model; in units of the ratings' deviation."
+    films = mfrec.sample_items(20_000, seed=7)
+    for given in ({}, {"items": films}):
+        fit = mfrec.ALSMF(n_factors=4, reg=2.0, reg_per_rating=0.2, n_sweeps=40).fit(ratings, **given)
+        assert (fit.history_.objective.diff()[1:] <= 1e-6 * fit.history_.objective[1:]).all()
+    fit = mfrec.ALSMF(n_factors=4, reg=2.0, reg_per_rating=0.2, n_sweeps=5).fit(ratings)
+    model, scale = without_alone(fit.model_), ratings.rating.std(ddof=0)
+    left = ((ratings.rating - model.predict(ratings, clip=False)) / scale) ** 2
+    fitted, sides = 0.0, {"user": ("userId", model.item, "movieId"), "item": ("movieId", model.user, "userId")}
+    for side, (own, other, theirs) in sides.items():
+        shared = getattr(model.posterior, f"{side}_shared")
+        factors = (other.factors[other.ids.transform(ratings[theirs])] + shared[4:8] / shared[:4]) / np.sqrt(scale)  # as they were before centering
+        for _, rows in pd.DataFrame(factors).groupby(ratings[own].to_numpy()):
+            z = np.column_stack([rows, np.ones(len(rows))])
+            gram = z.T @ z
+            fitted += np.trace(gram @ np.linalg.inv(gram + np.diag([2.0 + 0.2 * len(rows)] * 4 + [4.0])))
+    n = len(ratings) - fitted
+    assert model.posterior.noise[0] / scale ** 2 == pytest.approx((left.sum() + als.NOISE_RATINGS) / (n + als.NOISE_RATINGS), rel=1e-3)
 
 
 def test_items_that_go_on_save_sweeps(monkeypatch):
@@ -93,10 +119,10 @@ def test_learned_noise_is_what_is_left_of_the_ratings(ratings):
     assert left < als.history_.noise.iloc[-1] < 1.1 * ratings.rating.std()
 
 
-@pytest.mark.parametrize("reg", [None, 6.0, 12.0])
-def test_intervals_cover_what_they_say(ratings, reg):
+@pytest.mark.parametrize("reg, per_rating", [(None, 0.0), (6.0, 0.0), (12.0, 0.0), (1.0, 0.1)])
+def test_intervals_cover_what_they_say(ratings, reg, per_rating):
     train, test = mfrec.split_random(ratings, 0.2)
-    frame = mfrec.ALSMF(reg=reg).fit(train).predict_frame(test, clip=False)
+    frame = mfrec.ALSMF(reg=reg, reg_per_rating=per_rating).fit(train).predict_frame(test, clip=False)
     inside = ((test.rating - frame.prediction).abs() <= 1.2816 * frame["std"]).mean()
     assert 0.75 < inside < 0.85
 
@@ -154,6 +180,8 @@ def test_more_factors_than_rows_of_either_side():
 
 @pytest.mark.parametrize("settings, message", [
     ({"n_factors": 0}, "n_factors=0"), ({"n_factors": 2.5}, "n_factors=2.5"), ({"reg": 0.0}, "reg=0.0"), ({"reg": float("nan")}, "reg=nan"),
+    ({"reg": 6.0, "reg_per_rating": -0.1}, "reg_per_rating=-0.1; it must be a number, 0 or more"), ({"reg": 6.0, "reg_per_rating": float("nan")}, "reg_per_rating=nan"),
+    ({"reg": 6.0, "reg_per_rating": "a"}, "reg_per_rating='a'"), ({"reg_per_rating": 0.1}, "reg=None learns it; give both"),
     ({"n_sweeps": 0}, "n_sweeps=0"), ({"n_taste": -1}, "n_taste=-1"), ({"n_jobs": 0}, "n_jobs=0"), ({"device": "abacus"}, "abacus"),
     ({"n_factors": 10**7}, "GB of memory"),
 ])

@@ -130,8 +130,8 @@ def test_people_folded_in_keep_the_content(seeing, rated, ratings):
 
 
 @pytest.mark.parametrize("solver", [mfrec.BiasModel(), mfrec.AdamMF(n_factors=4, n_epochs=5), mfrec.ALSMF(n_factors=4, reg=8.0, n_sweeps=4),
-                                    mfrec.ALSMF(n_factors=4, n_sweeps=4, n_taste=0), mfrec.ALSMF(n_factors=4, n_sweeps=4, n_taste=16),
-                                    mfrec.BayesianMF(n_factors=4, n_samples=6, burn_in=2, n_taste=16)], ids=["bias", "adam", "als ridge", "als", "als, taste", "bayes"])
+                                    mfrec.ALSMF(n_factors=4, reg=2.0, reg_per_rating=0.1, n_sweeps=4), mfrec.ALSMF(n_factors=4, n_sweeps=4, n_taste=0), mfrec.ALSMF(n_factors=4, n_sweeps=4, n_taste=16),
+                                    mfrec.BayesianMF(n_factors=4, n_samples=6, burn_in=2, n_taste=16)], ids=["bias", "adam", "als ridge", "als ridge per rating", "als", "als, taste", "bayes"])
 def test_a_training_user_with_features_gets_their_vector_again(rated, items, users, solver):
     "Under the old id and under a new one with the same features: the prior's mean comes from what is given."
     model = clone(solver).fit(rated, items=items, users=users).model_
@@ -151,7 +151,7 @@ def planted(n=4, m=30, k=2, n_draws=5, mean=3.4, usual=0.6):
     turns = [np.block([[np.linalg.qr(rng.normal(size=(k, k)))[0], np.zeros((k, 1))], [np.zeros((1, k)), 1]]) for _ in range(n_draws)]
     f32 = lambda arrays: np.stack(arrays).astype(np.float32)
     draws = f32([np.vstack([np.column_stack([q, bias + mean]) @ turn, np.zeros(k + 1)]) for turn in turns])
-    prior = DrawnPrior(f32([start @ t for t in turns]), f32([slopes @ t for t in turns]), f32([t.T @ np.linalg.inv(covariance) @ t for t in turns]), basis.astype(np.float32))
+    prior = DrawnPrior(f32([start @ t for t in turns]), f32([slopes @ t for t in turns]), f32([t.T @ np.linalg.inv(covariance) @ t for t in turns]), basis.astype(np.float32), damping=1.5)
     noise = rng.uniform(0.5, 2, m + 1).astype(np.float32)
     posterior = SampledPosterior(np.float32([1.0, usual]), noise, np.zeros((n_draws, 2, k + 1), np.float32), draws, np.zeros(0, np.float32), np.zeros(0, np.float32), prior, prior)
     side = lambda rows, vectors: Side(IdEncoder().fit(pd.Series(range(rows))), vectors[:, -1], vectors[:, :-1], np.full(rows, 3))
@@ -170,7 +170,7 @@ def test_rows_beside_draws_are_ridge_solutions_in_the_model():
     for row in range(4):
         mine = columns[rows == row]
         x, left, weights = np.column_stack([q[mine], np.ones(len(mine))]), stars[rows == row] - model.mean - bias[mine], 1 / noise[mine]
-        middle, own = start + basis[mine].sum(0) / len(mine) ** 0.5 @ slopes, usual
+        middle, own = start + basis[mine].sum(0) / (len(mine) + 1.5) ** 0.5 @ slopes, usual
         for _ in range(4):
             gram = x.T * weights @ x / own + np.linalg.inv(covariance)
             expected = middle + np.linalg.solve(gram, (x.T * weights / own) @ (left - x @ middle))

@@ -61,6 +61,22 @@ def test_prior_precision_per_row():
     assert np.allclose(solved.vectors, expected)
 
 
+def test_a_spread_that_all_share_is_a_ridge_per_rating_of_a_row():
+    rows, columns, values, other, _, _ = problem(0, 3, 5, 7, 40, False)
+    rows = np.where(rows == 4, 3, rows)  # one row without ratings
+    table, ridges = gather_table(torch.as_tensor(other)), 0.5 + 0.3 * np.bincount(rows, minlength=5)
+    precision = np.zeros((5, 4, 4))
+    precision[:, range(3), range(3)], precision[:, 3, 3] = ridges[:, None], 0.5
+    groups = group_rows(torch.as_tensor(rows), torch.as_tensor(columns), torch.as_tensor(values), 5, 7, 3, budget=20)
+    weighted = group_rows(torch.as_tensor(rows), torch.as_tensor(columns), torch.as_tensor(values), 5, 7, 3, weights=torch.full((40,), 2.0, dtype=torch.float64))
+    alike = torch.tensor([0.3] * 3 + [0.0] * 4, dtype=torch.float64)
+    expected = solve_rows(groups, Known(table, Prior(torch.as_tensor(precision))), covariance=True)
+    found = solve_rows(groups, Known(table, Prior(0.5 * torch.eye(4, dtype=torch.float64)), spread=alike), covariance=True)
+    assert torch.allclose(found.vectors, expected.vectors) and torch.allclose(found.variances, expected.variances) and found.objective == pytest.approx(expected.objective)
+    doubled = solve_rows(weighted, Known(table, Prior(torch.eye(4, dtype=torch.float64)), spread=alike))  # twice all of it
+    assert torch.allclose(doubled.vectors, expected.vectors)
+
+
 def test_noise_per_row_and_weights_of_columns_are_repeated_ratings():
     rows, columns, values, other, mean, rng = problem(1, 3, 5, 7, 40, False)
     t = lambda *xs: [torch.as_tensor(x) for x in xs]

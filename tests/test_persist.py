@@ -38,11 +38,11 @@ def some_model(user_ids, item_ids, k, sampled, seed):
     array = lambda *shape: rng.normal(size=shape).astype(np.float32)
 
     def side(ids, n_other):
-        prior = RowPrior(np.eye(k + 1), rng.normal(size=k + 1), 0.5, array(n_other, k + 1), np.zeros((0, k + 1)))
+        prior = RowPrior(np.eye(k + 1), rng.normal(size=k + 1), 0.5, array(n_other, k + 1), np.zeros((0, k + 1)), float(rng.uniform()))
         return Side(IdEncoder().fit(pd.Series(ids)), array(len(ids)), array(len(ids), k), rng.integers(1, 9, len(ids)), prior, array(len(ids)))
 
     def drawn(n_other):
-        return DrawnPrior(array(3, k + 1), array(3, 2, k + 1), array(3, k + 1, k + 1), array(n_other, 2), array(3, k + 1, k + 2))
+        return DrawnPrior(array(3, k + 1), array(3, 2, k + 1), array(3, k + 1, k + 1), array(n_other, 2), array(3, k + 1, k + 2), float(rng.uniform()))
 
     n, m = len(user_ids), len(item_ids)
     levels = np.float32([1, 2, 3])
@@ -130,3 +130,30 @@ def test_draws_of_the_format_before_lead_to_the_model_as_they_did(tmp_path):
     assert (loaded.fold_in(some).predict(some) == then.fold_in(some).predict(some)).all()
     assert np.abs(loaded.fold_in(some).predict(some) - model.fold_in(some).predict(some)).max() > 0.01
     assert np.isfinite(loaded.fold_in_items(some).predict(some)).all()
+
+
+@pytest.mark.parametrize("solver", [mfrec.ALSMF(n_factors=4, n_taste=8), mfrec.BayesianMF(n_factors=4, n_samples=8, n_taste=8)], ids=["als", "bayes"])
+def test_taste_of_the_format_before_was_not_damped(tmp_path, solver):
+    ratings = mfrec.sample_ratings(5_000, seed=1)
+    model = solver.fit(ratings).model_
+    folder, part = model.save(tmp_path / "model"), "posterior.user_prior" if solver.solver == "bayes" else "user.prior"
+    assert (mfrec.load(folder).posterior.user_prior if solver.solver == "bayes" else mfrec.load(folder).user.prior).damping > 1
+    facts, arrays = json.loads((folder / "model.json").read_text(encoding="utf-8")), load_file(folder / "model.safetensors")
+    (folder / "model.json").write_text(json.dumps(facts | {"format": 6}), encoding="utf-8")
+    save_file({name: array for name, array in arrays.items() if name != f"{part}.damping"}, folder / "model.safetensors")
+    then = mfrec.load(folder)
+    assert (then.posterior.user_prior if solver.solver == "bayes" else then.user.prior).damping == 0
+    some = ratings.groupby("userId").head(2)
+    assert np.abs(then.fold_in(some).predict(some) - model.fold_in(some).predict(some)).max() > 1e-3
+
+
+@pytest.mark.parametrize("per_rating", [0.0, 0.1])
+def test_a_fixed_ridge_is_read_with_its_part_per_rating_and_without_one_from_the_format_before(tmp_path, per_rating):
+    ratings = mfrec.sample_ratings(5_000, seed=1)
+    model = mfrec.ALSMF(n_factors=4, reg=3.0, reg_per_rating=per_rating).fit(ratings).model_
+    folder, some = model.save(tmp_path / "model"), ratings.head(200)
+    assert (mfrec.load(folder).fold_in(some).predict(some) == model.fold_in(some).predict(some)).all()
+    facts, arrays = json.loads((folder / "model.json").read_text(encoding="utf-8")), load_file(folder / "model.safetensors")
+    (folder / "model.json").write_text(json.dumps(facts | {"format": 6}), encoding="utf-8")
+    save_file({name: array for name, array in arrays.items() if not name.endswith("_shared")}, folder / "model.safetensors")
+    assert (mfrec.load(folder).fold_in(some).predict(some) == model.fold_in(some).predict(some)).all() == (not per_rating)

@@ -88,13 +88,13 @@ def without_slopes(model, train, test):
     return general[model.item.ids.lookup(test.item)] + biases[model.user.ids.lookup(test.user)]
 
 
-def ask_cmfrec(task, name, train, test, split="mask", **extra):
+def ask_cmfrec(name, train, test, split="mask", **extra):
     "Predictions of cmfrec from a process of its own, with the settings that the peers' study found for this kind of split."
     for part, frame in {"train": train, "test": test, **extra}.items():
         frame.to_parquet(folder / f"{part}.parquet", index=False)
     params = json.loads(Path("peers_params.json").read_text())[f"{name}-{split}"]["cmfrec"]["params"]
     params |= {"use_cg": True} if name == "goodbooks-10k" else {}  # its exact solver takes minutes a fold there
-    job = {"task": task, "params": params, "threads": mfrec.model.n_threads(-1), "predictions": str(folder / "predictions.npy")}
+    job = {"params": params, "threads": mfrec.model.n_threads(-1), "predictions": str(folder / "predictions.npy")}
     job |= {part: str(folder / f"{part}.parquet") for part in ("train", "test", *extra)}
     (folder / "job.json").write_text(json.dumps(job))
     done = subprocess.run([PEERS, "content_worker.py", str(folder / "job.json")], capture_output=True, text=True)
