@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['EXPLAINED', 'BIAS_RIDGE', 'PRIOR_ROWS', 'AHEAD', 'AHEAD_FROM', 'PATIENCE', 'MIN_GAIN', 'NOISE_RATINGS', 'HEAVY_TAILS',
            'TAIL_REG', 'SURE', 'Features', 'Part', 'standardized_features', 'is_crowded', 'choose_factors',
-           'ridge_prior', 'side_features', 'start_parts', 'half_sweep', 'penalty', 'shared_penalty', 'slope_penalty',
-           'learned_noise', 'regress', 'ridge_around_features', 'learned_prior', 'Sweeps', 'run_sweeps', 'pair_errors',
-           'score_pairs', 'SpreadPosterior', 'move_spread', 'spread_in_stars', 'shared_in_stars', 'RidgePosterior',
-           'ridge_spread', 'check_whole', 'sweep_sides', 'has_heavy_tails', 'gain_of_priors', 'ALSMF',
-           'watched_tensors', 'row_prior', 'in_stars']
+           'ridge_prior', 'side_features', 'start_parts', 'shared_by', 'half_sweep', 'penalty', 'shared_penalty',
+           'slope_penalty', 'learned_noise', 'regress', 'ridge_around_features', 'learned_prior', 'Sweeps',
+           'run_sweeps', 'pair_errors', 'score_pairs', 'SpreadPosterior', 'move_spread', 'spread_in_stars',
+           'shared_in_stars', 'RidgePosterior', 'ridge_spread', 'check_whole', 'sweep_sides', 'has_heavy_tails',
+           'gain_of_priors', 'ALSMF', 'watched_tensors', 'row_prior', 'in_stars']
 
 # %% ../nbs/08_als.ipynb #adb08e4c
 import time
@@ -24,7 +24,7 @@ from .content import Taste, taste_features
 from .data import SettingError, progress_bar
 from .encoding import Interactions
 from .model import Content, FactorModel, Posterior, RatingEstimator, RowPrior, Solution, center, check_memory
-from .normal_equations import Known, Prior, RowGroups, Solved, gather_table, group_both, solve_rows, spread_table, worker_pool
+from .normal_equations import Known, Prior, RowGroups, Solved, gather_table, group_both, shared_gram, solve_rows, spread_table, worker_pool
 from .training import pick_device, standard_units
 
 # %% ../nbs/08_als.ipynb #4bdd0010
@@ -117,9 +117,14 @@ def start_parts(data: Interactions, ratings: Tensor, n_factors: int, prior: Prio
 PRIOR_ROWS = 20.0  # rows that the starting prior counts as
 
 
+def shared_by(part: Part) -> Tensor | None:
+    "What each rating adds to the other side's Grams under a ridge per rating."
+    return None if part.shared is None else shared_gram(part.shared)
+
+
 def half_sweep(part: Part, other: Part, noise_precision: float, learn: bool, pool) -> Solved:
     "Solve all rows of `part`; with `learn`, keep their uncertainty for the other side's turn."
-    known = Known(gather_table(other.vectors), part.prior, noise_precision, other.spread if learn else other.shared)
+    known = Known(gather_table(other.vectors), part.prior, noise_precision, other.spread if learn else None, shared_by(other))
     solved = solve_rows(part.groups, known, covariance=learn, pool=pool)
     part.vectors = solved.vectors
     if learn:
@@ -311,7 +316,7 @@ def ridge_spread(state: Sweeps, n_ratings: int, pool) -> None:
     "Give both sides of a fit with a fixed ridge their spread, and the noise and priors in the unit that goes with it; vectors stay as they are."
     users, items, fitted, solved = state.users, state.items, 0.0, []
     for part, other in ((users, items), (items, users)):
-        found = solve_rows(part.groups, Known(gather_table(other.vectors), part.prior, spread=other.shared), covariance=True, pool=pool)
+        found = solve_rows(part.groups, Known(gather_table(other.vectors), part.prior, shared=shared_by(other)), covariance=True, pool=pool)
         fitted += part.vectors.numel() - float((part.prior.precision * found.total_covariance).sum())
         if other.shared is not None:
             fitted -= float((part.groups.counts * (found.variances[:, :-1] @ other.shared[:found.variances.shape[1] - 1])).sum())

@@ -6,10 +6,11 @@
 __all__ = ['CONTENT_RIDGE', 'SLOPE_ROUNDS', 'SLOPE_USERS', 'FIRST_SLOPE_PRECISION', 'DAMPING', 'PRIOR_ROWS', 'NOISE_OF', 'OTHER',
            'BEYOND', 'NOISE_ROUNDS', 'LITTLE_TOLD', 'WARM_UP', 'UNIFORMS', 'as_tensor', 'weighted_slopes', 'some_users',
            'user_slopes', 'centered_features', 'learn_content', 'preferences', 'describe_preferences', 'vectors_of',
-           'learn_prior', 'implied_by', 'row_systems', 'solve_side', 'new_table', 'features_of', 'fold_content',
-           'to_model', 'with_matrices', 'BesideDraws', 'beside_draws', 'nearest_level', 'latent_ratings',
-           'prior_in_model', 'settle', 'told_by_levels', 'draw_values', 'spread_normals', 'solve_draws', 'follow',
-           'follow_taste', 'solve_new', 'fold_rows', 'learn_priors', 'fold_in', 'fold_in_items']
+           'learn_prior', 'implied_by', 'uncertain', 'row_systems', 'solve_side', 'new_table', 'features_of',
+           'fold_content', 'to_model', 'with_matrices', 'BesideDraws', 'beside_draws', 'nearest_level',
+           'latent_ratings', 'prior_in_model', 'settle', 'told_by_levels', 'draw_values', 'spread_normals',
+           'solve_draws', 'follow', 'follow_taste', 'solve_new', 'fold_rows', 'learn_priors', 'fold_in',
+           'fold_in_items']
 
 # %% ../nbs/10_cold_start.ipynb #b68e483f
 import warnings
@@ -28,7 +29,7 @@ from .content import FeatureTable, SideContent, damped_biases, item_features, us
 from .data import DataError, MfrecWarning, SettingError, UnknownIdError, check_ratings, find_columns
 from .encoding import IdEncoder, Interactions
 from .model import Content, ContentModel, FactorModel, Posterior, RatingEstimator, RowPrior, Side, alone_offsets, fitted_method, predict_positions
-from .normal_equations import Known, Prior, RowGroups, Solved, gather_table, group_rows, predict_rows, solve_rows, worker_pool
+from .normal_equations import Known, Prior, RowGroups, Solved, gather_table, group_rows, predict_rows, shared_gram, solve_rows, worker_pool
 
 # %% ../nbs/10_cold_start.ipynb #8f670cf3
 def as_tensor(array: np.ndarray) -> Tensor:
@@ -174,6 +175,13 @@ def implied_by(rows: np.ndarray, columns: np.ndarray, n_rows: int, implicit: np.
     return (seen @ implicit) / np.sqrt(np.maximum(np.bincount(rows, minlength=n_rows) + damping, 1))[:, None]
 
 
+def uncertain(spread: np.ndarray | None) -> dict[str, Tensor]:
+    "How uncertain the other side is, as `Known` takes it: row by row (n_other + 1, 2k + 1), all of it alike (2k + 1,), or not at all."
+    if spread is None:
+        return {}
+    return {"shared": shared_gram(as_tensor(spread))} if spread.ndim == 1 else {"spread": as_tensor(np.vstack([spread[:-1], np.zeros_like(spread[:1])]))}
+
+
 def row_systems(rows: np.ndarray, columns: np.ndarray, ratings: np.ndarray, n_rows: int, other: np.ndarray, prior: RowPrior,
                 spread: np.ndarray | None = None, features: np.ndarray | None = None) -> tuple[RowGroups, Known]:
     """The normal equations of rows: from their ratings (less the model's mean), the other side's vectors (n_other, d) and its spread, in
@@ -184,9 +192,7 @@ def row_systems(rows: np.ndarray, columns: np.ndarray, ratings: np.ndarray, n_ro
     if len(prior.given) and features is not None:
         mean += features @ prior.given
     groups = group_rows(torch.as_tensor(rows), torch.as_tensor(columns), as_tensor(ratings), n_rows, len(other), other.shape[1] - 1)
-    if spread is not None and spread.ndim == 2:
-        spread = np.vstack([spread[:-1], np.zeros_like(spread[:1])])
-    return groups, Known(gather_table(as_tensor(other)), Prior(as_tensor(prior.precision), as_tensor(mean)), 1 / prior.noise, spread if spread is None else as_tensor(spread))
+    return groups, Known(gather_table(as_tensor(other)), Prior(as_tensor(prior.precision), as_tensor(mean)), 1 / prior.noise, **uncertain(spread))
 
 
 def solve_side(*system, n_jobs: int = -1) -> Solved:

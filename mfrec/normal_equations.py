@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['cut_points', 'Bucket', 'RowGroups', 'default_budget', 'padded_width', 'sort_by_row', 'group_rows', 'gather_table',
-           'gather', 'bucket_gram', 'Prior', 'factorize', 'spread_table', 'Known', 'Solved', 'bucket_system',
-           'row_objective', 'solve_rows', 'worker_pool', 'group_both', 'predict_rows']
+           'gather', 'bucket_gram', 'Prior', 'factorize', 'spread_table', 'shared_gram', 'Known', 'Solved',
+           'bucket_system', 'row_objective', 'solve_rows', 'worker_pool', 'group_both', 'predict_rows']
 
 # %% ../nbs/07_normal_equations.ipynb #31927c24
 from concurrent.futures import ThreadPoolExecutor
@@ -207,16 +207,21 @@ def spread_table(variances: Tensor, covariances: Tensor) -> Tensor:
     return torch.cat([table, table.new_zeros(1, table.shape[1])])
 
 
+def shared_gram(spread: Tensor) -> Tensor:
+    "What each rating adds to a Gram [d + 1, d + 1] if all rows of the other side have the same `spread` (2k + 1,), a row of `spread_table`."
+    k = len(spread) // 2
+    added = torch.zeros(k + 2, k + 2).to(spread)
+    added.diagonal()[:k], added[k + 1, :k], added[:k, k + 1], added[k + 1, k + 1] = spread[:k], -spread[k:2 * k], -spread[k:2 * k], spread[2 * k]
+    return added
+
+
 def _add_spread(gram: Tensor, bucket: Bucket, spread: Tensor) -> None:
-    "Turn Grams of posterior means into expected Grams, in place. One row of a spread is everyone's."
-    k = gram.shape[-1] - 2
-    if spread.ndim == 1:
-        total = gram[:, k, k, None] * spread  # the square of the column of ones counts the ratings, or their weights
-    elif bucket.index.shape[1]:
-        weights = None if bucket.weights is None else bucket.weights.square()
-        total = embedding_bag(bucket.index, spread, mode="sum", per_sample_weights=weights)
-    else:
+    "Turn Grams of posterior means into expected Grams, in place."
+    if bucket.index.shape[1] == 0:
         return
+    weights = None if bucket.weights is None else bucket.weights.square()
+    total = embedding_bag(bucket.index, spread, mode="sum", per_sample_weights=weights)
+    k = gram.shape[-1] - 2
     gram.diagonal(dim1=1, dim2=2)[:, :k] += total[:, :k]
     gram[:, k + 1, :k] -= total[:, k:2 * k]
     gram[:, :k, k + 1] -= total[:, k:2 * k]
@@ -225,11 +230,12 @@ def _add_spread(gram: Tensor, bucket: Bucket, spread: Tensor) -> None:
 # %% ../nbs/07_normal_equations.ipynb #1d105702
 @dataclass(frozen=True)
 class Known:
-    "What a half-sweep holds fixed: the other side's `gather_table`, this side's prior, the noise precision, the other side's spread, per row or one for all."
+    "What a half-sweep holds fixed: the other side's `gather_table`, this side's prior, the noise precision, the other side's spread, or what each rating adds to the Gram (`shared_gram`)."
     table: Tensor
     prior: Prior
     noise_precision: Tensor | float = 1.0  # one number, or one per row
     spread: Tensor | None = None
+    shared: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -247,6 +253,8 @@ def bucket_system(bucket: Bucket, known: Known, budget: int) -> tuple[Tensor, Te
     gram = bucket_gram(bucket, known.table, known.prior.size, budget)
     if known.spread is not None:
         _add_spread(gram, bucket, known.spread)
+    if known.shared is not None:
+        gram.addcmul_(gram[:, -2, -2, None, None].clone(), known.shared)  # the square of the column of ones is the number of ratings, or their weight
     prior, alpha = known.prior.block(bucket.rows), known.noise_precision
     system = torch.addcmul(prior, gram, alpha[bucket.rows, None, None]) if isinstance(alpha, Tensor) else torch.add(prior, gram, alpha=alpha)
     system[:, -1, -1].mul_(1 + _SLACK).add_(1)

@@ -59,7 +59,7 @@ def test_features_under_a_fixed_ridge_lower_one_objective_and_end_at_its_minimum
         assert np.abs(found - slopes).max() < 0.05 * np.abs(slopes).max()
 
 
-@pytest.mark.parametrize("per_rating", [0.0, 0.3])
+@pytest.mark.parametrize("per_rating", [0.0, 0.03])
 def test_objective_under_a_fixed_ridge_counts_errors_rows_slopes_and_ratings(ratings, per_rating):
     "As the chapter writes it, worked out here in numpy from what a fit ends with."
     ids = [IdEncoder().fit(ratings[c]) for c in ("userId", "movieId")]

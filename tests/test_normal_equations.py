@@ -7,7 +7,7 @@ from hypothesis import given, settings, strategies as st
 import mfrec
 from mfrec import normal_equations
 from mfrec.bayes import draw_rows
-from mfrec.normal_equations import Known, Prior, cut_points, factorize, gather_table, group_rows, solve_rows, worker_pool
+from mfrec.normal_equations import Known, Prior, cut_points, factorize, gather_table, group_rows, shared_gram, solve_rows, worker_pool
 
 
 def problem(seed, k, n_rows, n_columns, n, equal, repeated=True):
@@ -69,11 +69,11 @@ def test_a_spread_that_all_share_is_a_ridge_per_rating_of_a_row():
     precision[:, range(3), range(3)], precision[:, 3, 3] = ridges[:, None], 0.5
     groups = group_rows(torch.as_tensor(rows), torch.as_tensor(columns), torch.as_tensor(values), 5, 7, 3, budget=20)
     weighted = group_rows(torch.as_tensor(rows), torch.as_tensor(columns), torch.as_tensor(values), 5, 7, 3, weights=torch.full((40,), 2.0, dtype=torch.float64))
-    alike = torch.tensor([0.3] * 3 + [0.0] * 4, dtype=torch.float64)
+    alike = shared_gram(torch.tensor([0.3] * 3 + [0.0] * 4, dtype=torch.float64))
     expected = solve_rows(groups, Known(table, Prior(torch.as_tensor(precision))), covariance=True)
-    found = solve_rows(groups, Known(table, Prior(0.5 * torch.eye(4, dtype=torch.float64)), spread=alike), covariance=True)
+    found = solve_rows(groups, Known(table, Prior(0.5 * torch.eye(4, dtype=torch.float64)), shared=alike), covariance=True)
     assert torch.allclose(found.vectors, expected.vectors) and torch.allclose(found.variances, expected.variances) and found.objective == pytest.approx(expected.objective)
-    doubled = solve_rows(weighted, Known(table, Prior(torch.eye(4, dtype=torch.float64)), spread=alike))  # twice all of it
+    doubled = solve_rows(weighted, Known(table, Prior(torch.eye(4, dtype=torch.float64)), shared=alike))  # twice all of it
     assert torch.allclose(doubled.vectors, expected.vectors)
 
 
