@@ -271,7 +271,7 @@ class SpreadPosterior(Posterior):
         "The spread of a side with which rows of the other are solved, (n + 1, 2k + 1) or one row for all; None if it is taken as known."
         return getattr(self, side)
 
-
+# %% ../nbs/08_als.ipynb #7cb375b0
 def move_spread(rows: Tensor, shift: Tensor, scale: float) -> np.ndarray:
     """Rows of a spread (n, 2k + 1) after the factors are centered and scaled to stars; `shift` (k,) is the other side's mean vector, which
     centering moves into this side's biases: b + shift · p."""
