@@ -122,10 +122,10 @@ def shared_by(part: Part) -> Tensor | None:
     return None if part.shared is None else shared_gram(part.shared)
 
 
-def half_sweep(part: Part, other: Part, noise_precision: float, learn: bool, pool) -> Solved:
-    "Solve all rows of `part`; with `learn`, keep their uncertainty for the other side's turn."
+def half_sweep(part: Part, other: Part, noise_precision: float, learn: bool, pool, covariance: bool = False) -> Solved:
+    "Solve all rows of `part`; with `learn`, keep their uncertainty for the other side's turn. It is found then, and with `covariance`."
     known = Known(gather_table(other.vectors), part.prior, noise_precision, other.spread if learn else None, shared_by(other))
-    solved = solve_rows(part.groups, known, covariance=learn, pool=pool)
+    solved = solve_rows(part.groups, known, covariance=learn or covariance, pool=pool)
     part.vectors = solved.vectors
     if learn:
         part.spread = spread_table(solved.variances, solved.covariances)
@@ -197,11 +197,12 @@ PATIENCE, MIN_GAIN = 2, 1e-4  # validation: stop after so many sweeps without a 
 
 @dataclass
 class Sweeps:
-    "A fit in progress or finished: both sides, the noise precision, and a row of history per sweep."
+    "A fit in progress or finished: both sides, the noise precision, a row of history per sweep, and the solve that users came from."
     users: Part
     items: Part
     noise_precision: float
     history: list[dict]
+    solved: Solved | None = None
 
 
 def run_sweeps(users: Part, items: Part, n_sweeps: int, learn: bool, pool, validation=None, ahead: float = 0.0) -> Sweeps:
@@ -218,7 +219,7 @@ def run_sweeps(users: Part, items: Part, n_sweeps: int, learn: bool, pool, valid
                 part.prior = learned_prior(part, solved[name], start) if learn else ridge_around_features(part, start)
             if part is users:
                 last, items.vectors = items.vectors, items.vectors + step * (items.vectors - last)
-            solved[name] = half_sweep(part, other, state.noise_precision, learn, pool)
+            solved[name] = half_sweep(part, other, state.noise_precision, learn, pool, covariance=part is users and sweep == n_sweeps)
         objective = solved["users"].objective + penalty(items) + (0 if learn else shared_penalty(items, users) + slope_penalty(users) + slope_penalty(items))
         row = {"sweep": sweep, "objective": objective, "noise": state.noise_precision ** -0.5, "seconds": time.perf_counter() - begin}
         state.history.append(row)
@@ -226,11 +227,12 @@ def run_sweeps(users: Part, items: Part, n_sweeps: int, learn: bool, pool, valid
             continue
         row["validation_rmse"] = error = score_pairs(users.vectors, items.vectors, *validation)
         gained = error < best[0] - MIN_GAIN
-        best, since = ((error, (replace(users), replace(items), state.noise_precision)), 0) if gained else (best, since + 1)
+        best, since = ((error, (replace(users), replace(items), state.noise_precision, solved["users"])), 0) if gained else (best, since + 1)
         if since == PATIENCE:
             break
+    state.solved = solved["users"]
     if best[1] is not None:
-        state.users, state.items, state.noise_precision = best[1]
+        state.users, state.items, state.noise_precision, state.solved = best[1]
     return state
 
 # %% ../nbs/08_als.ipynb #b4fc22f5
@@ -316,7 +318,9 @@ def ridge_spread(state: Sweeps, n_ratings: int, pool) -> None:
     "Give both sides of a fit with a fixed ridge their spread, and the noise and priors in the unit that goes with it; vectors stay as they are."
     users, items, fitted, solved = state.users, state.items, 0.0, []
     for part, other in ((users, items), (items, users)):
-        found = solve_rows(part.groups, Known(gather_table(other.vectors), part.prior, shared=shared_by(other)), covariance=True, pool=pool)
+        found = state.solved  # users were solved last, with their covariance unless validation rows ended the sweeps early
+        if part is items or found.variances is None:
+            found = solve_rows(part.groups, Known(gather_table(other.vectors), part.prior, shared=shared_by(other)), covariance=True, pool=pool)
         fitted += part.vectors.numel() - float((part.prior.precision * found.total_covariance).sum())
         if other.shared is not None:
             fitted -= float((part.groups.counts * (found.variances[:, :-1] @ other.shared[:found.variances.shape[1] - 1])).sum())

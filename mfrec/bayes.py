@@ -680,9 +680,9 @@ class SampledPosterior(Posterior):
         return in_blocks(spread, users, items)
 
 # %% ../nbs/09_bayes.ipynb #b17a1dc3
-def n_draws(n_factors: int) -> int:
-    "Draws kept of a chain: 16, up to 64 where vectors are short."
-    return min(max(480 // n_factors, 16), 64)
+def n_draws(n_factors: int, n_ratings: int) -> int:
+    "Draws kept of a chain: 16, up to 64 where vectors are short or ratings few."
+    return min(max(480 // n_factors, 6_400_000 // n_ratings, 16), 64)
 
 
 class Summary:
@@ -690,7 +690,7 @@ class Summary:
     def __init__(self, n_factors: int, n_samples: int, counts: tuple[Tensor, Tensor]):
         weights = tuple((n[:, None] + 1.0).sqrt() for n in counts)
         self.rank, self.mean = int(1.5 * n_factors), PairMean(3 * n_factors, 6 * n_factors, weights)
-        self.draws, self.hypers, self.every = [], [], max(n_samples / n_draws(n_factors), 1.0)
+        self.draws, self.hypers, self.every = [], [], max(n_samples / n_draws(n_factors, int(counts[0].sum())), 1.0)
         self.noise, self.thresholds, self.count = [0, 0], 0, 0
 
     def add(self, draw: Draw, sampler: Sampler) -> None:
@@ -842,7 +842,7 @@ def start_chain(data: Interactions, start: Sweeps, levels: np.ndarray, taste: Ta
 
 
 # %% ../nbs/09_bayes.ipynb #f86165a3
-TRIAL_FACTORS, TRIAL_TASTE, TRIAL_SWEEPS = 8, 32, 8  # of the two short chains
+TRIAL_FACTORS, TRIAL_TASTE, TRIAL_SWEEPS = 14, 64, 8  # of the two short chains
 TRIAL_RATINGS = 10_000, 1_000_000  # with fewer ratings nothing would be decided, of more a sample of users will do
 DECIDED = 4.0  # standard errors
 
@@ -899,7 +899,7 @@ class BayesianMF(RatingEstimator):
         if self.user_slopes and content.item is None:
             raise SettingError("user_slopes=True: these are slopes on features of items; give fit(ratings, items=...) a frame with genres or the like")
         rows, wide = data.n_users + data.n_items, k + (content.item.values.shape[1] if self.user_slopes else 0)
-        check_memory(64e6 + 120 * len(data) + 4 * rows * ((wide + 1) * (2 * n_draws(wide) + 60) + 8 * n_taste) + 100 * wide**2 + content.n_bytes(data.n_users), f"BayesianMF with {k} factors on {len(data):,} ratings")
+        check_memory(64e6 + 120 * len(data) + 4 * rows * ((wide + 1) * (2 * n_draws(wide, len(data)) + 60) + 8 * n_taste) + 100 * wide**2 + content.n_bytes(data.n_users), f"BayesianMF with {k} factors on {len(data):,} ratings")
         mean, unit = standard_units(data.ratings)
         with worker_pool(self.n_jobs, device) as pool:  # one torch thread outside the pool: no sum depends on n_jobs
             if self.likelihood == "auto" and len(levels) > 2 and gain_of_numbers(data, levels, self.seed, device, pool) > DECIDED:

@@ -246,7 +246,7 @@ def fold_content(model: FactorModel, side: str, rows: np.ndarray, columns: np.nd
 # %% ../nbs/10_cold_start.ipynb #cc6a88db
 NOISE_OF = {"user": "noise", "item": "item_noise"}
 OTHER = {"user": "item", "item": "user"}
-BEYOND = 2.5  # times what the mean has of a direction that is not among a draw's own number
+BEYOND = 2.0  # times what the mean has of a direction that is not among a draw's own number
 
 
 def to_model(other: Side, draws: np.ndarray, mean: float, beyond: float) -> np.ndarray:
@@ -434,8 +434,9 @@ def fold_rows(model: FactorModel, side: str, ids: IdEncoder, rows: np.ndarray, c
     "The model with the rows of `ids` in the place of one side, solved from ratings `stars` of positions `rows` and, on the other side, `columns`."
     vectors, posterior = solve_new(model, side, rows, columns, stars, len(ids), features)
     other, posterior = follow_taste(replace(model, posterior=posterior), side, ids)
-    new = Side(ids, np.ascontiguousarray(vectors[:, -1]), np.ascontiguousarray(vectors[:, :-1]), np.bincount(rows, minlength=len(ids)), getattr(model, side).prior,
-               alone_offsets(rows, stars, model.mean + vectors[:, -1]))
+    counts = np.bincount(rows, minlength=len(ids))
+    new = Side(ids, np.ascontiguousarray(vectors[:, -1]), np.ascontiguousarray(vectors[:, :-1]), counts, getattr(model, side).prior,
+               alone_offsets(rows, stars, counts, model.mean + vectors[:, -1]))
     return replace(model, **{side: new, OTHER[side]: other}, content=fold_content(model, side, rows, columns, stars, features), posterior=posterior)
 
 

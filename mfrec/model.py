@@ -238,9 +238,8 @@ ALONE_DAMPING = 20.0  # ratings that mean and bias count as
 FADE = 2.0  # ratings of the other one after which half is left of what a row adds alone
 
 
-def alone_offsets(at: np.ndarray, stars: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    "What the ratings `stars` of the rows `at` average above `expected` (n,), mean and bias of each row, damped: float32 (n,)."
-    counts = np.bincount(at, minlength=len(expected))
+def alone_offsets(at: np.ndarray, stars: np.ndarray, counts: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    "What the ratings `stars` of the rows `at`, `counts` (n,) of each, average above `expected` (n,), mean and bias of each row, damped: float32 (n,)."
     return ((np.bincount(at, stars, len(expected)) - counts * expected) / (counts + ALONE_DAMPING)).astype(np.float32)
 
 
@@ -498,8 +497,8 @@ def _wrap(estimator: "RatingEstimator", found: Solution, data: Interactions, col
 
 def learn_alone(model: FactorModel, data: Interactions) -> FactorModel:
     "The model with what to add where one of two is unknown, from the ratings it was fitted on."
-    sides = ((side, at, model.mean + side.biases) for side, at in ((model.user, data.users), (model.item, data.items)))
-    user, item = (replace(side, alone=alone_offsets(at, data.ratings, expected)) for side, at, expected in sides)
+    sides = (model.user, data.users, data.user_counts), (model.item, data.items, data.item_counts)
+    user, item = (replace(side, alone=alone_offsets(at, data.ratings, counts, model.mean + side.biases)) for side, at, counts in sides)
     return replace(model, user=user, item=item)
 
 

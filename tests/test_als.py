@@ -103,6 +103,18 @@ def test_a_ridge_per_rating_falls_in_each_step_with_features_too_and_knows_how_m
     assert model.posterior.noise[0] / scale ** 2 == pytest.approx((left.sum() + als.NOISE_RATINGS) / (n + als.NOISE_RATINGS), rel=1e-3)
 
 
+def test_what_users_leave_open_is_the_same_wherever_the_sweeps_ended(ratings):
+    "After all sweeps it comes with the last of them; where validation rows end a fit early, or go back to a sweep before, users are solved again."
+    train, held = mfrec.split_random(ratings, 0.2)
+    early = mfrec.ALSMF(n_factors=4, reg=10.0, n_sweeps=30).fit(train, validation=held)
+    best = len(early.history_) - als.PATIENCE
+    assert 3 < best < 28
+    whole = mfrec.ALSMF(n_factors=4, reg=10.0, n_sweeps=best).fit(train)
+    for side in ("user", "item"):
+        assert getattr(early.model_.posterior, side) == pytest.approx(getattr(whole.model_.posterior, side), rel=2e-3, abs=1e-6)
+    assert early.model_.posterior.noise[0] == pytest.approx(whole.model_.posterior.noise[0], rel=1e-4)
+
+
 def test_items_that_go_on_save_sweeps(monkeypatch):
     "From the fifth sweep on; measured on this split: 0.0005 better in ten sweeps than in twelve plain ones."
     train, test = mfrec.split_random(real("ml-latest-small"), 0.1, seed=9)

@@ -29,6 +29,15 @@ def fitted(sample):
     return BayesianMF(**FAST).fit(sample[0])
 
 
+@pytest.mark.parametrize("n_factors, n_ratings, expected", [(30, 900_000, 16), (14, 800_000, 34), (14, 90_000, 64), (30, 200_000, 32), (4, 10_000_000, 64), (200, 1, 64)])
+def test_more_draws_are_kept_where_vectors_are_short_or_ratings_few(n_factors, n_ratings, expected):
+    assert bayes.n_draws(n_factors, n_ratings) == expected
+
+
+def test_draws_are_spread_over_a_chain_and_no_more_than_its_sweeps(fitted):
+    assert fitted.model_.posterior.user_draws.shape[0] == fitted.model_.posterior.item_draws.shape[0] == FAST["n_samples"]
+
+
 @pytest.mark.parametrize("relax", [0.0, -0.8])
 def test_the_sampler_leaves_the_joint_distribution_alone(relax):
     scores = geweke_scores(500, relax=relax, seed=1)
