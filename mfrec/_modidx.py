@@ -406,6 +406,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'mfrec.model.predict': ('model.html#predict', 'mfrec/model.py'),
                              'mfrec.model.predict_frame': ('model.html#predict_frame', 'mfrec/model.py'),
                              'mfrec.model.predict_positions': ('model.html#predict_positions', 'mfrec/model.py'),
+                             'mfrec.model.row_sums': ('model.html#row_sums', 'mfrec/model.py'),
                              'mfrec.model.sample_predictions': ('model.html#sample_predictions', 'mfrec/model.py'),
                              'mfrec.model.score': ('model.html#score', 'mfrec/model.py'),
                              'mfrec.model.warn_of_less': ('model.html#warn_of_less', 'mfrec/model.py'),

@@ -339,10 +339,10 @@ def check_whole(**settings: tuple[int | None, int]) -> None:
             raise SettingError(f"{name}={value}; it must be a whole number, {least} or more")
 
 # %% ../nbs/08_als.ipynb #cfd6b4e9
-def sweep_sides(solver: "ALSMF", data: Interactions, reg: float | None, validation: Interactions | None, content: Content, device: torch.device,
-                pool) -> tuple[Sweeps, Taste | None]:
-    "Both sides, swept with the settings of `solver` under learned priors or a fixed ridge, and the taste features of the former."
-    k, learn, (mean, scale) = solver.n_factors or choose_factors(data), reg is None, standard_units(data.ratings)
+def sweep_sides(solver: "ALSMF", data: Interactions, reg: float | None, units: tuple[float, float], validation: Interactions | None,
+                content: Content, device: torch.device, pool) -> tuple[Sweeps, Taste | None]:
+    "Both sides, swept with the settings of `solver` under learned priors or a fixed ridge, and the taste features of the former; `units` as of `standard_units`."
+    k, learn, (mean, scale) = solver.n_factors or choose_factors(data), reg is None, units
     ratings = torch.as_tensor((data.ratings - np.float32(mean)) / np.float32(scale)).to(device)
     watched = None if validation is None else watched_tensors(validation, mean, scale, device)
     taste = taste_features(data, solver.n_taste, solver.seed) if learn and solver.n_taste else None
@@ -371,7 +371,8 @@ def gain_of_priors(solver: "ALSMF", data: Interactions, content: Content, device
     shown, held = data.take(~hidden), data.take(hidden)
     if not len(shown) or not len(held):
         return 0.0
-    rows, fits = watched_tensors(held, *standard_units(shown.ratings), device), (sweep_sides(solver, shown, reg, None, content, device, pool)[0] for reg in (None, TAIL_REG))
+    units = standard_units(shown.ratings)
+    rows, fits = watched_tensors(held, *units, device), (sweep_sides(solver, shown, reg, units, None, content, device, pool)[0] for reg in (None, TAIL_REG))
     learned, ridge = (pair_errors(fit.users.vectors, fit.items.vectors, *rows).square().cpu().numpy() for fit in fits)
     gain = np.bincount(held.users, ridge - learned)
     return float(gain.sum() / max(np.linalg.norm(gain), 1e-12))
@@ -410,16 +411,16 @@ class ALSMF(RatingEstimator):
             raise SettingError(f"reg_per_rating={self.reg_per_rating!r} is part of a fixed ridge, and reg=None learns it; give both, say reg=3")
 
     def _solve(self, data: Interactions, validation: Interactions | None, content: Content) -> Solution:
-        device, k, reg = pick_device(self.device), self.n_factors or choose_factors(data), self.reg
+        device, k, reg, units = pick_device(self.device), self.n_factors or choose_factors(data), self.reg, standard_units(data.ratings)
         rows, n_taste = data.n_users + data.n_items, self.n_taste if reg is None else 0
         check_memory(64e6 + 60 * len(data) + 4 * rows * (16 * (k + 1) + 6 * n_taste) + 100 * k**2 + content.n_bytes(data.n_users), f"ALSMF with {k} factors on {len(data):,} ratings")
         with worker_pool(self.n_jobs, device) as pool:  # one torch thread outside the pool: no sum depends on n_jobs
             if reg is None and has_heavy_tails(data.ratings) and gain_of_priors(self, data, content, device, pool) < SURE:
                 reg = TAIL_REG
-            state, taste = sweep_sides(self, data, reg, validation, content, device, pool)
+            state, taste = sweep_sides(self, data, reg, units, validation, content, device, pool)
             if reg is not None:
                 ridge_spread(state, len(data), pool)
-            return in_stars(state, *standard_units(data.ratings), reg is None, taste)
+            return in_stars(state, *units, reg is None, taste)
 
 
 # %% ../nbs/08_als.ipynb #1dd6fdfa

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['LEVELS', 'BLOCK', 'ALONE_DAMPING', 'FADE', 'CGROUP', 'MatrixFactorization', 'RowPrior', 'Side', 'Fitted',
-           'fitted_model', 'fitted_method', 'Posterior', 'ContentModel', 'FactorModel', 'positions_of', 'alone_offsets',
-           'predict_positions', 'predict_frame', 'has_ratings', 'predict', 'warn_of_less', 'error_report', 'evaluate',
-           'score', 'sample_predictions', 'Solution', 'n_threads', 'center', 'Content', 'local_state',
-           'available_memory', 'check_memory', 'check_seed', 'learn_alone', 'without_alone', 'RatingEstimator',
-           'BiasModel']
+           'fitted_model', 'fitted_method', 'Posterior', 'ContentModel', 'FactorModel', 'positions_of', 'row_sums',
+           'alone_offsets', 'predict_positions', 'predict_frame', 'has_ratings', 'predict', 'warn_of_less',
+           'error_report', 'evaluate', 'score', 'sample_predictions', 'Solution', 'n_threads', 'center', 'Content',
+           'local_state', 'available_memory', 'check_memory', 'check_seed', 'learn_alone', 'without_alone',
+           'RatingEstimator', 'BiasModel']
 
 # %% ../nbs/05_model.ipynb #fb7cb5bd
 from collections.abc import Callable
@@ -238,9 +238,17 @@ ALONE_DAMPING = 20.0  # ratings that mean and bias count as
 FADE = 2.0  # ratings of the other one after which half is left of what a row adds alone
 
 
+def row_sums(at: np.ndarray, values: np.ndarray, n_rows: int) -> np.ndarray:
+    "Sums (n_rows,) of the `values` of the rows `at`, in blocks, since bincount makes copies of both in eight bytes."
+    total = np.zeros(n_rows)
+    for start in range(0, len(at), 1 << 20):
+        total += np.bincount(at[start:start + (1 << 20)], values[start:start + (1 << 20)], n_rows)
+    return total
+
+
 def alone_offsets(at: np.ndarray, stars: np.ndarray, counts: np.ndarray, expected: np.ndarray) -> np.ndarray:
     "What the ratings `stars` of the rows `at`, `counts` (n,) of each, average above `expected` (n,), mean and bias of each row, damped: float32 (n,)."
-    return ((np.bincount(at, stars, len(expected)) - counts * expected) / (counts + ALONE_DAMPING)).astype(np.float32)
+    return ((row_sums(at, stars, len(expected)) - counts * expected) / (counts + ALONE_DAMPING)).astype(np.float32)
 
 
 def predict_positions(model: FactorModel, users: np.ndarray, items: np.ndarray) -> np.ndarray:
