@@ -110,9 +110,9 @@ def test_what_users_leave_open_is_the_same_wherever_the_sweeps_ended(ratings):
     best = len(early.history_) - als.PATIENCE
     assert 3 < best < 28
     whole = mfrec.ALSMF(n_factors=4, reg=10.0, n_sweeps=best).fit(train)
-    for side in ("user", "item"):
-        assert getattr(early.model_.posterior, side) == pytest.approx(getattr(whole.model_.posterior, side), rel=2e-3, abs=1e-6)
-    assert early.model_.posterior.noise[0] == pytest.approx(whole.model_.posterior.noise[0], rel=1e-4)
+    for found in (early, mfrec.ALSMF(n_factors=4, reg=10.0, n_sweeps=best + 1).fit(train, validation=held)):
+        assert all(getattr(found.model_.posterior, side) == pytest.approx(getattr(whole.model_.posterior, side), rel=2e-3, abs=1e-6) for side in ("user", "item"))
+        assert found.model_.posterior.noise[0] == pytest.approx(whole.model_.posterior.noise[0], rel=1e-4)
 
 
 def test_items_that_go_on_save_sweeps(monkeypatch):
