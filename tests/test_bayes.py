@@ -262,9 +262,9 @@ def test_more_sweeps_do_no_harm_on_little_data(name, n):
     assert late <= early + 0.002
 
 
-# Five seeds gave 0.8704 to 0.8719 on ml-100k, one 0.7941 on ml-latest-small; on other machines a chain takes another path, so three count. The most accurate tuned peer has 0.8785 and 0.8064, 1.5369 on movietweetings
+# Five seeds gave 0.8704 to 0.8719 on ml-100k, one 0.7887 on ml-latest-small; on other machines a chain takes another path, so three count. The most accurate tuned peer has 0.8785 and 0.8064, 1.5369 on movietweetings
 # and 0.7979 on goodbooks, where the short trial must choose numbers; on the other sets levels are better.
-@pytest.mark.parametrize("name, at_most, numbers", [("ml-100k", 0.872, False), ("movietweetings", 1.520, False), ("goodbooks-10k", 0.7979, True)])
+@pytest.mark.parametrize("name, at_most, numbers", [("ml-100k", 0.872, False), ("movietweetings", 1.512, False), ("goodbooks-10k", 0.7925, True)])
 def test_accuracy_on_the_standard_mask(name, at_most, numbers):
     train, test = mask(name)
     models = [BayesianMF(seed=seed).fit(train) for seed in range(3 if name == "ml-100k" else 1)]
@@ -273,7 +273,7 @@ def test_accuracy_on_the_standard_mask(name, at_most, numbers):
 
 
 # On ml-latest-small two seeds are off by 0.037 at most; a group there has 2,000 rows, so its share alone is known to 0.02.
-@pytest.mark.parametrize("name, at_most, off", [("ml-1m", 0.8175, 0.04), ("ml-latest-small", 0.797, 0.04)])
+@pytest.mark.parametrize("name, at_most, off", [("ml-1m", 0.8156, 0.04), ("ml-latest-small", 0.792, 0.04)])
 def test_accuracy_and_calibration_on_the_standard_mask(name, at_most, off):
     train, test = mask(name)
     model = BayesianMF().fit(train)
