@@ -681,7 +681,7 @@ class SampledPosterior(Posterior):
 
 # %% ../nbs/09_bayes.ipynb #b17a1dc3
 def n_draws(n_factors: int, n_ratings: int) -> int:
-    "Draws kept of a chain: 16, up to 64 where vectors are short or ratings few."
+    "Draws kept of a chain: 16, up to 64 where vectors are short, or where draws times ratings stay below 6.4 million."
     return min(max(480 // n_factors, 6_400_000 // n_ratings, 16), 64)
 
 
