@@ -233,7 +233,6 @@ def test_bad_settings_are_refused(sample, settings, message):
 
 
 def test_numbers_that_overflow_name_the_sweep(sample, monkeypatch):
-    from mfrec import bayes, cold_start
     monkeypatch.setattr(bayes, "draw_noise", lambda squares, counts, *rest: np.full(len(counts), np.nan))
     with pytest.raises(mfrec.TrainingError, match="sweep 1: "):
         BayesianMF(**FAST).fit(sample[0])
