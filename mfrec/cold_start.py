@@ -398,7 +398,6 @@ def solve_draws(model: FactorModel, side: str, rows: np.ndarray, columns: np.nda
     noise = np.append(beside.noise(squares), np.float32(beside.usual))
     return mean.astype(np.float32), replace(model.posterior, **{f"{side}_draws": np.stack(draws), NOISE_OF[side]: noise})
 
-
 # %% ../nbs/10_cold_start.ipynb #f737e952
 def follow(table: np.ndarray, old: Side, ids: IdEncoder) -> np.ndarray:
     "Rows of `table` (n_old, f), one for each row of `old`, for `ids`: the one an id had; for a new one, the average over ratings."
@@ -525,4 +524,5 @@ def _known_ratings(model: FactorModel, ratings: pd.DataFrame, side: str) -> tupl
         warnings.warn(f"{where}: {lost:,} of {len(ratings):,} rows are of {other_name}s without ratings at fit and were left out", MfrecWarning, stacklevel=5)
     mine = ratings[getattr(cols, side)][usable]
     ids = IdEncoder().fit(mine)
-    return ids, ids.transform(mine), at[usable], ratings[cols.rating].to_numpy(np.float32)[usable]
+    data = Interactions(ids.transform(mine), at[usable], ratings[cols.rating].to_numpy(np.float32)[usable], len(ids), len(other)).in_order()
+    return ids, data.users, data.items, data.ratings

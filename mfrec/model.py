@@ -483,7 +483,7 @@ def _watched(validation: pd.DataFrame, cols: Columns, users: IdEncoder, items: I
     known = (u >= 0) & (i >= 0)
     if not known.any():
         raise DataError("validation ratings: no row has both a user and an item of the ratings to fit on")
-    return Interactions(u[known], i[known], validation[cols.rating].to_numpy(np.float32)[known], len(users), len(items))
+    return Interactions(u[known], i[known], validation[cols.rating].to_numpy(np.float32)[known], len(users), len(items)).in_order()
 
 
 def _wrap(estimator: "RatingEstimator", found: Solution, data: Interactions, cols: Columns, users: IdEncoder, items: IdEncoder) -> FactorModel:
@@ -544,7 +544,8 @@ class RatingEstimator(Fitted, BaseEstimator):
 
     def _learn(self, data: Interactions, cols: Columns, user_ids: IdEncoder, item_ids: IdEncoder, tables: tuple[FeatureTable | None, FeatureTable | None],
                watched: Interactions | None = None) -> "RatingEstimator":
-        "Fit on ratings by position."
+        "Fit on ratings by position, whatever their order."
+        data = data.in_order()
         content = Content(*(None if table is None else SideContent.align(table, ids, what, counts > 0) for table, ids, what, counts in
                             zip(tables, (user_ids, item_ids), ("users", "items"), (data.user_counts, data.item_counts))))
         with local_state(getattr(self, "seed", None), getattr(self, "n_jobs", None)):

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy import sparse
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from .data import TrainingError
+from .encoding import counting_sort
 from .model import n_threads
 
 # %% ../nbs/07_normal_equations.ipynb #816423dc
@@ -81,9 +81,7 @@ def sort_by_row(rows: Tensor, n_rows: int) -> Tensor:
     "Stable sort of ratings by row: where each came from, int32."
     if rows.is_cuda:
         return torch.sort(rows, stable=True).indices.to(torch.int32)
-    n = len(rows)
-    entries = sparse.csr_array((np.empty(n, np.int8), rows.to(torch.int32).numpy(), np.arange(n + 1, dtype=np.int32)), shape=(n, n_rows))
-    return torch.from_numpy(entries.tocsc().indices)
+    return torch.from_numpy(counting_sort(rows.to(torch.int32).numpy(), n_rows))
 
 
 def group_rows(rows: Tensor, columns: Tensor, values: Tensor, n_rows: int, n_columns: int, n_factors: int, budget: int | None = None,

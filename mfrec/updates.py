@@ -34,7 +34,7 @@ def merge_ratings(old: Interactions, new: Interactions) -> Interactions:
     keep = np.ones(len(old), dtype=bool)
     keep[near[np.isin(pairs(old.take(near)), keys)]] = False
     parts = ((getattr(old, name)[keep], getattr(new, name)) for name in ("users", "items", "ratings"))
-    return Interactions(*map(np.concatenate, parts), new.n_users, new.n_items)
+    return Interactions(*map(np.concatenate, parts), new.n_users, new.n_items).in_order()
 
 # %% ../nbs/12_updates.ipynb #47ed27ef
 def add_rows(model: FactorModel, side: str, ids: IdEncoder, table: FeatureTable | None, rated: np.ndarray) -> FactorModel:
@@ -174,7 +174,6 @@ def merge_tables(old: FeatureTable | None, new: FeatureTable | None) -> FeatureT
     values = np.vstack([old.values, np.zeros_like(old.values, shape=(len(ids) - len(old.ids), old.values.shape[1]))])
     return replace(old, ids=ids, values=_put(values, new.values, ids.transform(new.ids.classes_)))
 
-
 # %% ../nbs/12_updates.ipynb #c6520148
 MUCH_NEW = 0.2  # share of an item's ratings that are new since it was solved, above which it is solved again beside draws
 
@@ -277,4 +276,4 @@ def history_of(model: FactorModel, ratings: pd.DataFrame) -> Interactions:
             at = int(wrong.argmax())
             raise DataError(f"ratings: {col} {side.ids.classes_[at]} has {counts[at]:,} ratings here and {side.n_ratings[at]:,} in the model; give all ratings it was fitted on, "
                             "and those added since")
-    return data
+    return data.in_order()

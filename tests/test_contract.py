@@ -96,6 +96,14 @@ def test_same_seed_same_bits(solver, ratings, fitted):
     assert (clone(solver).fit(ratings).predict(ratings) == fitted.predict(ratings)).all()
 
 
+def test_the_order_of_rows_makes_no_difference(solver, ratings, fitted):
+    "Shuffled ratings, fitted and folded in, give the same bits."
+    shuffled = clone(solver).fit(ratings.sample(frac=1, random_state=3))
+    assert shuffled.predict_frame(ratings).equals(fitted.predict_frame(ratings))
+    some = ratings[ratings.userId.isin(ratings.userId.unique()[:20])]
+    assert shuffled.fold_in(some.sample(frac=1, random_state=4)).predict_frame(some).equals(fitted.fold_in(some).predict_frame(some))
+
+
 def test_score_is_negative_rmse(fitted, ratings):
     assert np.isclose(fitted.score(ratings), -fitted.evaluate(ratings, n_boot=10).value["rmse"])
 
