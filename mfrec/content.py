@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['OTHER', 'UNKNOWN', 'YEARS', 'MAX_FEATURES', 'TASTE_DAMPING', 'FeatureSchema', 'decade_of', 'FeatureTable',
            'learn_schema', 'judge_columns', 'item_features', 'user_features', 'SideContent', 'damped_biases',
-           'genre_preferences', 'plot_preferences', 'plot_decades', 'Taste', 'taste_features']
+           'plot_preferences', 'plot_decades', 'Taste', 'taste_features']
 
 # %% ../nbs/04_content.ipynb #a11554ec
 import warnings
@@ -19,7 +19,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 
-from .data import DataError, MfrecWarning, SettingError, check_ratings, find_columns, genres_of, mark_between, text_of, years_of_dates
+from .data import DataError, MfrecWarning, SettingError, find_columns, genres_of, mark_between, text_of, years_of_dates
 from .encoding import IdEncoder, Interactions
 
 # %% ../nbs/04_content.ipynb #77054c8f
@@ -257,47 +257,6 @@ def damped_biases(data: Interactions, damping_user: float, damping_item: float, 
         if np.abs(item - before).max() < tolerance * max(deviation.std(), 1e-12):
             break
     return mean, user, item
-
-# %% ../nbs/04_content.ipynb #76917955
-def genre_preferences(ratings: pd.DataFrame, items: pd.DataFrame | FeatureTable, user_col: str | None = None, item_col: str | None = None,
-                      rating_col: str | None = None) -> pd.DataFrame:
-    """Each user's preference for each genre and decade in stars: columns user, feature, preference, std, n_ratings, mean_deviation.
-
-    From the given ratings alone, so give training rows. `items` is an items frame or the table of `item_features`. Preferences are mean
-    deviations from mean + user bias + item bias, shrunk by how much people differ in that feature (method of moments). Raises DataError
-    for bad ratings, and if no rated item has a feature.
-    """
-    cols = find_columns(ratings, user_col, item_col, rating_col)
-    check_ratings(ratings, cols)
-    if not isinstance(items, (pd.DataFrame, FeatureTable)):
-        raise DataError(f"items must be a pandas DataFrame or the table of item_features, not a {type(items).__name__}")
-    table = items if isinstance(items, FeatureTable) else item_features(items, item_col=cols.item if cols.item in items else None)
-    users, movies = IdEncoder().fit(ratings[cols.user]), IdEncoder().fit(ratings[cols.item])
-    data = Interactions.from_frame(ratings, cols, users, movies)
-    mean, user, item = damped_biases(data, 3, 3)
-    deviation = data.ratings - mean - user[data.users] - item[data.items]
-    has = SideContent.align(table, movies, "items", np.ones(len(movies), dtype=bool)).values
-    parts = []
-    for f, name in enumerate(table.names):
-        rows = has[data.items, f] > 0
-        counts, sums = (np.bincount(data.users[rows], weights, data.n_users) for weights in (None, deviation[rows]))
-        seen = np.flatnonzero(counts)
-        if len(seen):
-            parts.append(_shrunk(users.classes_[seen], name, counts[seen], sums[seen] / counts[seen], float(deviation[rows].var())))
-    if not parts:
-        raise DataError(f"items: none of the {len(movies):,} rated items has a genre, decade or other feature here; are these the items of these ratings, with ids of the same kind?")
-    return pd.concat(parts, ignore_index=True).rename(columns={"user": cols.user})
-
-
-def _shrunk(users: np.ndarray, name: str, n: np.ndarray, mean: np.ndarray, total: float) -> pd.DataFrame:
-    "Preferences for one feature, of ratings with variance `total`: means kept to the share that is not luck."
-    luck = len(n) / n.sum()                                                # share of a rating's own variance in that of the means
-    found, error = np.array([(n * mean ** 2).sum() / n.sum() - total * luck, total * np.sqrt(2 * len(n)) / n.sum()]) / max(1 - luck, 1e-9)
-    usual = total / 10                                                     # a guess, which counts as an estimate with this as its error
-    differing = max((found * usual ** 2 + usual * error ** 2) / max(usual ** 2 + error ** 2, 1e-30), min(error, usual))
-    noise = max(total - differing, 0.0)
-    share = differing / (differing + noise / n) if differing else np.zeros(len(n))
-    return pd.DataFrame({"user": users, "feature": name, "preference": share * mean, "std": np.sqrt(differing * (1 - share)), "n_ratings": n, "mean_deviation": mean})
 
 # %% ../nbs/04_content.ipynb #a3802fa5
 def plot_preferences(preferences: pd.DataFrame, value: str = "preference", n: int = 16, ax: plt.Axes | None = None) -> plt.Axes:

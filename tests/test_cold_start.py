@@ -391,16 +391,12 @@ def test_what_is_no_frame_is_refused(ratings, take):
         take(model, ratings)
 
 
-def test_preferences_and_plots_refuse_items_of_other_ratings(ratings, items):
+def test_plots_refuse_items_of_other_ratings(ratings, items):
     others = items.assign(movieId=items.movieId + 10**7)
-    with pytest.raises(mfrec.DataError, match="none of the .* rated items has"):
-        mfrec.genre_preferences(ratings, others)
     with pytest.raises(mfrec.DataError, match="none of the rated items is among these"):
         mfrec.plot_decades(ratings, others)
     with pytest.raises(mfrec.DataError, match="no column 'year'"):
         mfrec.plot_decades(ratings, items[["movieId", "title"]])
-    with pytest.raises(mfrec.DataError, match="missing or not finite"):
-        mfrec.genre_preferences(ratings.assign(rating=np.nan), items)
 
 
 def test_ids_of_another_kind_are_named_in_fold_in(ratings):
@@ -422,18 +418,6 @@ def test_marks_between_genres_are_those_of_the_fit(ratings, items):
     with pytest.warns(mfrec.MfrecWarning, match="1 values are not in the vocabulary"):
         x = mfrec.item_features(films, schema=model.model_.content.item_schema).frame()
     assert x.loc[-1, genres].tolist() == [1, 1] and x.loc[-2, genres].tolist() == [0, 0] and x.loc[-2, "genres other"] == 1
-
-
-def test_preferences_are_never_certain():
-    "Of people who do not differ the shrunken preference is small, with a standard deviation above zero."
-    rng = np.random.default_rng(0)
-    u, i = np.divmod(rng.choice(20_000, 6_000, replace=False), 100)
-    ratings = pd.DataFrame({"userId": u, "movieId": i, "rating": 3 + rng.normal(size=6_000)})
-    items = pd.DataFrame({"movieId": range(100), "genres": ["Drama", "War"] * 50})
-    likes = mfrec.genre_preferences(ratings, items)
-    assert (likes["std"] > 0.01).all() and (likes.preference.abs() < 0.5 * likes.mean_deviation.abs() + 1e-9).all()
-    rare = mfrec.genre_preferences(ratings, mfrec.item_features(items.assign(genres=[("Rare",), *[("Common",)] * 99]), min_rows=1)).query("feature == 'Rare'")
-    assert (rare.n_ratings == 1).all() and (rare["std"] > 0.05).all() and (rare.preference.abs() < 0.3 * rare.mean_deviation.abs() + 1e-9).all()
 
 
 def test_users_of_the_real_sets_become_features():
