@@ -248,7 +248,6 @@ def score_pairs(users: Tensor, items: Tensor, user: Tensor, item: Tensor, rating
     "RMSE of the same."
     return float(pair_errors(users, items, user, item, ratings).square().mean().sqrt())
 
-
 # %% ../nbs/08_als.ipynb #26c9e6a7
 @dataclass(frozen=True)
 class SpreadPosterior(Posterior):
@@ -377,7 +376,6 @@ def gain_of_priors(solver: "ALSMF", data: Interactions, content: Content, device
     gain = np.bincount(held.users, ridge - learned)
     return float(gain.sum() / max(np.linalg.norm(gain), 1e-12))
 
-
 # %% ../nbs/08_als.ipynb #2c64d40c
 class ALSMF(RatingEstimator):
     """Matrix factorization with biases by alternating least squares, with learned priors or a fixed ridge.
@@ -421,7 +419,6 @@ class ALSMF(RatingEstimator):
             if reg is not None:
                 ridge_spread(state, len(data), pool)
             return in_stars(state, *units, reg is None, taste)
-
 
 # %% ../nbs/08_als.ipynb #1dd6fdfa
 def watched_tensors(data: Interactions, mean: float, scale: float, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

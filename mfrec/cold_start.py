@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CONTENT_RIDGE', 'SLOPE_ROUNDS', 'SLOPE_USERS', 'FIRST_SLOPE_PRECISION', 'DAMPING', 'PRIOR_ROWS', 'NOISE_OF', 'OTHER',
-           'BEYOND', 'NOISE_ROUNDS', 'LITTLE_TOLD', 'WARM_UP', 'UNIFORMS', 'as_tensor', 'weighted_slopes', 'some_users',
+           'NOISE_ROUNDS', 'LITTLE_TOLD', 'WARM_UP', 'UNIFORMS', 'as_tensor', 'weighted_slopes', 'some_users',
            'user_slopes', 'centered_features', 'learn_content', 'preferences', 'describe_preferences', 'vectors_of',
            'learn_prior', 'implied_by', 'uncertain', 'row_systems', 'solve_side', 'new_table', 'features_of',
            'fold_content', 'to_model', 'with_matrices', 'BesideDraws', 'beside_draws', 'nearest_level',
@@ -246,23 +246,21 @@ def fold_content(model: FactorModel, side: str, rows: np.ndarray, columns: np.nd
 # %% ../nbs/10_cold_start.ipynb #cc6a88db
 NOISE_OF = {"user": "noise", "item": "item_noise"}
 OTHER = {"user": "item", "item": "user"}
-BEYOND = 2.0  # times what the mean has of a direction that is not among a draw's own number
 
 
-def to_model(other: Side, draws: np.ndarray, mean: float, beyond: float) -> np.ndarray:
+def to_model(other: Side, draws: np.ndarray, mean: float) -> np.ndarray:
     """For each draw (S, n_other, k + 1) of the other side, the matrix (K + 1, k + 2) that takes [factors, bias, 1] of a row beside it to
-    [factors, bias] beside the other side's rows in the model, factors beyond the k-th `beyond` times."""
+    [factors, bias] beside the other side's rows in the model."""
     root = np.sqrt(other.n_ratings, dtype=np.float64)[:, None]
     base = np.column_stack([other.factors, np.ones(len(other))]) * root
     solve = np.linalg.pinv(base.T @ base, hermitian=True) @ (base * root).T
-    solve[draws.shape[2] - 1:-1] *= beyond
     return np.float32([solve @ np.column_stack([draw[:, :-1], np.ones(len(draw)), draw[:, -1] - other.biases - mean]) for draw in draws])
 
 
-def with_matrices(model: FactorModel, side: str, beyond: float) -> FactorModel:
+def with_matrices(model: FactorModel, side: str) -> FactorModel:
     "The model with the matrices of one side's prior, by the rows and draws that the other side has now."
     other, name = OTHER[side], f"{side}_prior"
-    matrices = to_model(getattr(model, other), getattr(model.posterior, f"{other}_draws")[:, :-1], model.mean, beyond)
+    matrices = to_model(getattr(model, other), getattr(model.posterior, f"{other}_draws")[:, :-1], model.mean)
     return replace(model, posterior=replace(model.posterior, **{name: replace(getattr(model.posterior, name), matrices=matrices)}))
 
 # %% ../nbs/10_cold_start.ipynb #6134cfd4
@@ -466,11 +464,11 @@ def learn_priors(model: FactorModel, data: Interactions) -> FactorModel:
         if own and not len(model.user.prior.given):
             return model
     if drawn:
-        model = with_matrices(model, "user", BEYOND)
+        model = with_matrices(model, "user")
     vectors, posterior = solve_new(model, "user", data.users, data.items, data.ratings, data.n_users, features)
     user = replace(model.user, biases=np.ascontiguousarray(vectors[:, -1]), factors=np.ascontiguousarray(vectors[:, :-1]))
     model = replace(model, user=user, posterior=posterior)
-    return with_matrices(model, "item", BEYOND) if drawn else model
+    return with_matrices(model, "item") if drawn else model
 
 
 RatingEstimator.learn_priors = staticmethod(learn_priors)

@@ -12,7 +12,7 @@ from conftest import real, real_path
 import mfrec
 from mfrec.als import Part, learned_prior
 from mfrec.bayes import DrawnPrior, SampledPosterior
-from mfrec.cold_start import BEYOND, beside_draws, settle, solve_draws, with_matrices
+from mfrec.cold_start import beside_draws, settle, solve_draws, with_matrices
 from mfrec.data import Columns
 from mfrec.encoding import IdEncoder
 from mfrec.model import FactorModel, Side
@@ -156,7 +156,7 @@ def planted(n=4, m=30, k=2, n_draws=5, mean=3.4, usual=0.6):
     posterior = SampledPosterior(np.float32([1.0, usual]), noise, np.zeros((n_draws, 2, k + 1), np.float32), draws, np.zeros(0, np.float32), np.zeros(0, np.float32), prior, prior)
     side = lambda rows, vectors: Side(IdEncoder().fit(pd.Series(range(rows))), vectors[:, -1], vectors[:, :-1], np.full(rows, 3))
     model = FactorModel(mean, (0.0, 9.0), side(1, np.zeros((1, k + 1), np.float32)), side(m, np.column_stack([q, bias]).astype(np.float32)), Columns("u", "i", "r"), {}, posterior)
-    model = with_matrices(model, "user", BEYOND)
+    model = with_matrices(model, "user")
     pairs = rng.permutation(n * m)[:n * 12]
     rated = (pairs // m).astype(np.int32), (pairs % m).astype(np.int32), rng.uniform(1, 5, n * 12).astype(np.float32)
     return model, (start, slopes, covariance), turns, rated
