@@ -119,7 +119,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'mfrec.bayes.drawn_prior': ('bayes.html#drawn_prior', 'mfrec/bayes.py'),
                              'mfrec.bayes.feature_blocks': ('bayes.html#feature_blocks', 'mfrec/bayes.py'),
                              'mfrec.bayes.fit_thresholds': ('bayes.html#fit_thresholds', 'mfrec/bayes.py'),
-                             'mfrec.bayes.gain_of_numbers': ('bayes.html#gain_of_numbers', 'mfrec/bayes.py'),
                              'mfrec.bayes.geweke_scores': ('bayes.html#geweke_scores', 'mfrec/bayes.py'),
                              'mfrec.bayes.in_blocks': ('bayes.html#in_blocks', 'mfrec/bayes.py'),
                              'mfrec.bayes.in_stars': ('bayes.html#in_stars', 'mfrec/bayes.py'),

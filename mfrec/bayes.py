@@ -4,15 +4,14 @@
 
 # %% auto #0
 __all__ = ['NOISE_DOF', 'TIGHT', 'KNOWN_PRECISION', 'SAMPLERS', 'START_SWEEPS', 'START_TASTE', 'RELAX', 'MOST_LEVELS',
-           'TRIAL_FACTORS', 'TRIAL_TASTE', 'TRIAL_SWEEPS', 'TRIAL_RATINGS', 'DECIDED', 'HyperPriors', 'default_priors',
-           'Features', 'FeatureBlocks', 'feature_blocks', 'draw_wishart', 'Hyper', 'draw_hyper', 'draw_noise',
-           'draw_alpha', 'Drawn', 'draw_rows', 'Draw', 'scattered', 'Chain', 'Sampler', 'tiny_sampler',
-           'draw_from_prior', 'draw_joint', 'pair_values', 'probes', 'geweke_scores', 'Codes', 'start_thresholds',
-           'cell_limits', 'draw_latent', 'tail_deviate', 'latent_moments', 'fit_thresholds', 'level_probabilities',
-           'ProbitSampler', 'apart', 'join', 'join_prior', 'less', 'UserSlopes', 'SlopeSampler', 'SlopeProbitSampler',
-           'best_pair', 'PairMean', 'in_blocks', 'DrawnPrior', 'SampledPosterior', 'n_draws', 'Summary', 'new_row',
-           'drawn_prior', 'in_stars', 'run_chain', 'Watch', 'choose_sizes', 'rating_levels', 'start_rows',
-           'start_chain', 'gain_of_numbers', 'BayesianMF', 'plot_chain', 'predict_levels', 'latent_of']
+           'HyperPriors', 'default_priors', 'Features', 'FeatureBlocks', 'feature_blocks', 'draw_wishart', 'Hyper',
+           'draw_hyper', 'draw_noise', 'draw_alpha', 'Drawn', 'draw_rows', 'Draw', 'scattered', 'Chain', 'Sampler',
+           'tiny_sampler', 'draw_from_prior', 'draw_joint', 'pair_values', 'probes', 'geweke_scores', 'Codes',
+           'start_thresholds', 'cell_limits', 'draw_latent', 'tail_deviate', 'latent_moments', 'fit_thresholds',
+           'level_probabilities', 'ProbitSampler', 'apart', 'join', 'join_prior', 'less', 'UserSlopes', 'SlopeSampler',
+           'SlopeProbitSampler', 'best_pair', 'PairMean', 'in_blocks', 'DrawnPrior', 'SampledPosterior', 'n_draws',
+           'Summary', 'new_row', 'drawn_prior', 'in_stars', 'run_chain', 'Watch', 'choose_sizes', 'rating_levels',
+           'start_rows', 'start_chain', 'BayesianMF', 'plot_chain', 'predict_levels', 'latent_of']
 
 # %% ../nbs/09_bayes.ipynb #96e5239c
 import time
@@ -758,13 +757,13 @@ def in_stars(summary: Summary, data: Interactions, mean: float, unit: float, lev
     return replace(found, posterior=posterior)
 
 # %% ../nbs/09_bayes.ipynb #53632db3
-def run_chain(sampler: Sampler, burn_in: int, n_samples: int, watch: Callable | None = None, label: str = "sampling") -> tuple[Summary, pd.DataFrame]:
+def run_chain(sampler: Sampler, burn_in: int, n_samples: int, watch: Callable | None = None) -> tuple[Summary, pd.DataFrame]:
     """Run burn_in + n_samples sweeps; returns the summary of the latter and a history frame, a row per sweep.
 
-    `watch(draw, kept)` may add columns; `label` stands before the progress bar. Raises TrainingError, naming the sweep, if numbers cease to be finite.
+    `watch(draw, kept)` may add columns. Raises TrainingError, naming the sweep, if numbers cease to be finite.
     """
     summary, history, start = Summary(sampler.d - 1, n_samples, (sampler.by_user.counts, sampler.by_item.counts)), [], time.perf_counter()
-    with progress_bar(range(1, burn_in + n_samples + 1), desc=label, unit="sweep") as bar:
+    with progress_bar(range(1, burn_in + n_samples + 1), desc="sampling", unit="sweep") as bar:
         for number in bar:
             try:
                 draw = sampler.sweep()
@@ -811,10 +810,10 @@ def choose_sizes(data: Interactions) -> tuple[int, int]:
 
 def rating_levels(ratings: np.ndarray, likelihood: str) -> np.ndarray:
     "The distinct ratings if the likelihood is to be an ordered probit, else an empty array."
-    levels = np.unique(ratings) if likelihood != "gaussian" else np.zeros(0)
-    if likelihood == "probit" and not 2 <= len(levels) <= 100:
-        raise SettingError(f"likelihood='probit', but there are {len(levels)} distinct ratings; it takes 2 to 100. Use 'gaussian' or 'auto'")
-    return levels if likelihood == "probit" or 2 <= len(levels) <= MOST_LEVELS else np.zeros(0)
+    levels = np.unique(ratings) if likelihood != "numbers" else np.zeros(0)
+    if likelihood == "levels" and not 2 <= len(levels) <= 100:
+        raise SettingError(f"likelihood='levels', but there are {len(levels)} distinct ratings; it takes 2 to 100. Use 'numbers' or 'auto'")
+    return levels if likelihood == "levels" or 2 <= len(levels) <= MOST_LEVELS else np.zeros(0)
 
 # %% ../nbs/09_bayes.ipynb #787cb17d
 def start_rows(data: Interactions, n_factors: int, taste: Taste, given: list[np.ndarray], seed: int, device: torch.device,
@@ -840,40 +839,13 @@ def start_chain(data: Interactions, start: Sweeps, levels: np.ndarray, taste: Ta
     kind, priors = SAMPLERS[bool(len(levels)), user_slopes], default_priors(parts[0].vectors.shape[1] - 1)
     return kind(*parts, features, priors, start.noise_precision, seed=seed, pool=pool, relax=RELAX, **settings)
 
-
-# %% ../nbs/09_bayes.ipynb #f86165a3
-TRIAL_FACTORS, TRIAL_TASTE, TRIAL_SWEEPS = 14, 64, 8  # of the two short chains
-TRIAL_RATINGS = 10_000, 1_000_000  # with fewer ratings nothing would be decided, of more a sample of users will do
-DECIDED = 4.0  # standard errors
-
-
-def gain_of_numbers(data: Interactions, levels: np.ndarray, seed: int, device: torch.device, pool: ThreadPoolExecutor | None) -> float:
-    "How much better two short chains predict hidden ratings from numbers than from `levels`, in standard errors; 0 where ratings are few."
-    few, many = TRIAL_RATINGS
-    if len(data) < few:
-        return 0.0
-    rng = np.random.default_rng(seed)
-    if len(data) > many:
-        data = data.take((rng.random(data.n_users) < many / len(data))[data.users])
-    hidden = rng.random(len(data)) < 0.1
-    shown, held, errors = data.take(~hidden), data.take(hidden), []
-    taste, given, _ = feature_blocks(shown, TRIAL_TASTE, Content(), seed)
-    start = start_rows(shown, TRIAL_FACTORS, taste, given, seed, device, pool)
-    for likelihood in (np.zeros(0), levels):
-        sampler = start_chain(shown, start, likelihood, taste, given, seed, pool)
-        watch = Watch(held, *standard_units(shown.ratings), likelihood, device)
-        run_chain(sampler, 0, TRIAL_SWEEPS, watch, "levels or numbers?")
-        errors.append((np.clip(watch.total / watch.count, levels[0], levels[-1]) - held.ratings) ** 2)
-    gain = np.bincount(held.users, errors[1] - errors[0])
-    return float(gain.sum() / max(np.linalg.norm(gain), 1e-12))
-
 # %% ../nbs/09_bayes.ipynb #2bcbae63
 class BayesianMF(RatingEstimator):
     """Bayesian matrix factorization by Gibbs sampling, with taste features as side information.
 
     `n_factors`, `n_taste` (0: no taste features): None for 30 and 256 where users and items average 100 ratings, else 14 and 128 (4 factors where users average fewer than 4 ratings);
-    `n_samples`: sweeps averaged, after `burn_in` others; `likelihood`: 'gaussian', 'probit' (ratings are levels), or 'auto': a probit
-    on 2 to 20 distinct ratings, unless (of three or more) a short trial on hidden ones shows that numbers predict them better; `seed`; `n_jobs`: threads, -1 for all cores (results do not depend on it); `device`: 'auto', 'cpu', 'cuda'.
+    `n_samples`: sweeps averaged, after `burn_in` others; `likelihood`: 'levels' (an ordered probit), 'numbers' (normal noise), or 'auto': levels
+    where there are 2 to 20 distinct ratings; `seed`; `n_jobs`: threads, -1 for all cores (results do not depend on it); `device`: 'auto', 'cpu', 'cuda'.
     Features given to `fit` join the taste features; with `user_slopes` each user has slopes of their own on those of the items (more accurate, two to three times as long). Predictions are posterior means, `predict_frame` adds their `std`. `history_` is of the chain, before
     `fit` solves all users once more beside its draws (10_cold_start). Salakhutdinov & Mnih 2008; Simm et al. 2015 (features).
     """
@@ -890,8 +862,8 @@ class BayesianMF(RatingEstimator):
         check_whole(n_factors=(self.n_factors, 1), n_samples=(self.n_samples, 2), burn_in=(self.burn_in, 0), n_taste=(self.n_taste, 0))
         if not isinstance(self.user_slopes, (bool, np.bool_)):
             raise SettingError(f"user_slopes={self.user_slopes!r}; it must be True or False")
-        if self.likelihood not in ("auto", "gaussian", "probit"):
-            raise SettingError(f"likelihood={self.likelihood!r}; it must be 'auto', 'gaussian' or 'probit'")
+        if self.likelihood not in ("auto", "levels", "numbers"):
+            raise SettingError(f"likelihood={self.likelihood!r}; it must be 'auto', 'levels' or 'numbers'")
 
     def _solve(self, data: Interactions, validation: Interactions | None, content: Content) -> Solution:
         device, (k, n_taste), levels = pick_device(self.device), choose_sizes(data), rating_levels(data.ratings, self.likelihood)
@@ -902,8 +874,6 @@ class BayesianMF(RatingEstimator):
         check_memory(64e6 + 120 * len(data) + 4 * rows * ((wide + 1) * (2 * n_draws(wide, len(data)) + 60) + 8 * n_taste) + 100 * wide**2 + content.n_bytes(data.n_users), f"BayesianMF with {k} factors on {len(data):,} ratings")
         mean, unit = standard_units(data.ratings)
         with worker_pool(self.n_jobs, device) as pool:  # one torch thread outside the pool: no sum depends on n_jobs
-            if self.likelihood == "auto" and len(levels) > 2 and gain_of_numbers(data, levels, self.seed, device, pool) > DECIDED:
-                levels = np.zeros(0)
             watch = None if validation is None else Watch(validation, mean, unit, levels, device)
             blocks = feature_blocks(data, n_taste, content, self.seed)
             start = start_rows(data, k, blocks.taste, blocks.given, self.seed, device, pool)
@@ -930,7 +900,7 @@ def predict_levels(model: FactorModel, pairs: pd.DataFrame) -> pd.DataFrame:
     Raises SettingError for a model whose ratings are not levels (a Gaussian likelihood), DataError as `predict_frame`.
     """
     if not len(getattr(model.posterior, "levels", ())):
-        raise SettingError("this model treats ratings as numbers; fit BayesianMF(likelihood='probit') for probabilities of levels")
+        raise SettingError("this model treats ratings as numbers; fit BayesianMF(likelihood='levels') for probabilities of levels")
     users, items = positions_of(model, pairs)
     frame, posterior = predict_frame(model, pairs, std=False), model.posterior
     chance, rows = posterior.probabilities(model, users, items), (frame["level"] == "content").to_numpy()

@@ -20,7 +20,7 @@ SOLVERS = {
     "als ridge": mfrec.ALSMF(n_factors=6, reg=8.0, n_sweeps=6),
     "als ridge per rating": mfrec.ALSMF(n_factors=6, reg=2.0, reg_per_rating=0.1, n_sweeps=6),
     "bayes": mfrec.BayesianMF(n_factors=6, n_samples=8, burn_in=2, n_taste=8),
-    "bayes gaussian": mfrec.BayesianMF(n_factors=6, n_samples=8, burn_in=2, n_taste=8, likelihood="gaussian"),
+    "bayes numbers": mfrec.BayesianMF(n_factors=6, n_samples=8, burn_in=2, n_taste=8, likelihood="numbers"),
 }
 
 

@@ -75,7 +75,7 @@ def test_a_pair_of_newcomers_may_wait(halves):
 
 def test_items_known_by_draws_stay_unless_much_is_new(halves):
     old, _ = halves
-    model = mfrec.BayesianMF(n_factors=3, n_samples=8, burn_in=2, likelihood="gaussian").fit(old)
+    model = mfrec.BayesianMF(n_factors=3, n_samples=8, burn_in=2, likelihood="numbers").fit(old)
     films = old.movieId.value_counts()
     often, fresh = films.index[0], -5
     new = pd.DataFrame({"userId": [-1, -1, *old.userId.unique()[:6]], "movieId": [often, films.index[1]] + [fresh] * 6, "rating": [5.0, 1.0] + [4.0] * 6})
@@ -89,7 +89,7 @@ def test_items_known_by_draws_stay_unless_much_is_new(halves):
 def test_small_updates_of_an_item_known_by_draws_add_up(halves):
     "A film with as many new ratings as old ones, five at a time, is solved again on the way; so is one of which old ratings are replaced."
     old, _ = halves
-    model = mfrec.BayesianMF(n_factors=3, n_samples=8, burn_in=2, likelihood="gaussian").fit(old)
+    model = mfrec.BayesianMF(n_factors=3, n_samples=8, burn_in=2, likelihood="numbers").fit(old)
     films = old.movieId.value_counts()
     film, other = films.index[(films - 30).abs().argmin()], films.index[0]
     row = lambda which: model.model_.item.ids.lookup(np.array([which]))[0]
