@@ -4,12 +4,11 @@
 
 # %% auto #0
 __all__ = ['EXPLAINED', 'BIAS_RIDGE', 'PRIOR_ROWS', 'AHEAD', 'AHEAD_FROM', 'PATIENCE', 'MIN_GAIN', 'NOISE_RATINGS', 'HEAVY_TAILS',
-           'TAIL_REG', 'SURE', 'Features', 'Part', 'standardized_features', 'is_crowded', 'choose_factors',
-           'ridge_prior', 'side_features', 'start_parts', 'shared_by', 'half_sweep', 'penalty', 'shared_penalty',
-           'slope_penalty', 'learned_noise', 'regress', 'ridge_around_features', 'learned_prior', 'Sweeps',
-           'run_sweeps', 'pair_errors', 'score_pairs', 'SpreadPosterior', 'move_spread', 'spread_in_stars',
-           'shared_in_stars', 'RidgePosterior', 'ridge_spread', 'check_whole', 'sweep_sides', 'has_heavy_tails',
-           'gain_of_priors', 'ALSMF', 'watched_tensors', 'row_prior', 'in_stars']
+           'TAIL_REG', 'Features', 'Part', 'standardized_features', 'is_crowded', 'choose_factors', 'ridge_prior',
+           'side_features', 'start_parts', 'shared_by', 'half_sweep', 'penalty', 'shared_penalty', 'slope_penalty',
+           'learned_noise', 'regress', 'ridge_around_features', 'learned_prior', 'Sweeps', 'run_sweeps', 'score_pairs',
+           'SpreadPosterior', 'move_spread', 'spread_in_stars', 'shared_in_stars', 'RidgePosterior', 'ridge_spread',
+           'check_whole', 'sweep_sides', 'has_heavy_tails', 'ALSMF', 'watched_tensors', 'row_prior', 'in_stars']
 
 # %% ../nbs/08_als.ipynb #adb08e4c
 import time
@@ -236,17 +235,13 @@ def run_sweeps(users: Part, items: Part, n_sweeps: int, learn: bool, pool, valid
     return state
 
 # %% ../nbs/08_als.ipynb #b4fc22f5
-def pair_errors(users: Tensor, items: Tensor, user: Tensor, item: Tensor, ratings: Tensor) -> Tensor:
-    "Errors (m,), in float64, of p·q + b_u + b_i on pairs of positions, in blocks that bound the memory."
-    def errors(u: Tensor, i: Tensor, r: Tensor) -> Tensor:
-        p, q = users[u], items[i]
-        return ((p[:, :-1] * q[:, :-1]).sum(1) + p[:, -1] + q[:, -1] - r).double()
-    return torch.cat([errors(*block) for block in zip(user.split(1 << 16), item.split(1 << 16), ratings.split(1 << 16))])
-
-
 def score_pairs(users: Tensor, items: Tensor, user: Tensor, item: Tensor, ratings: Tensor) -> float:
-    "RMSE of the same."
-    return float(pair_errors(users, items, user, item, ratings).square().mean().sqrt())
+    "RMSE of p·q + b_u + b_i on pairs of positions, in blocks that bound the memory."
+    def squares(u: Tensor, i: Tensor, r: Tensor) -> Tensor:
+        p, q = users[u], items[i]
+        return ((p[:, :-1] * q[:, :-1]).sum(1) + p[:, -1] + q[:, -1] - r).double().square()
+    blocks = zip(user.split(1 << 16), item.split(1 << 16), ratings.split(1 << 16))
+    return float(torch.cat([squares(*block) for block in blocks]).mean().sqrt())
 
 # %% ../nbs/08_als.ipynb #26c9e6a7
 @dataclass(frozen=True)
@@ -353,9 +348,8 @@ def sweep_sides(solver: "ALSMF", data: Interactions, reg: float | None, units: t
     return run_sweeps(users, items, solver.n_sweeps, learn, pool, watched, AHEAD if learn else 0.0), taste
 
 # %% ../nbs/08_als.ipynb #22c98fef
-HEAVY_TAILS = 1.5  # excess kurtosis
+HEAVY_TAILS = 6.0  # excess kurtosis
 TAIL_REG = 20.0
-SURE = 2.0  # standard errors by which learned priors have to be better there
 
 
 def has_heavy_tails(ratings: np.ndarray) -> bool:
@@ -363,24 +357,11 @@ def has_heavy_tails(ratings: np.ndarray) -> bool:
     mean, scale = standard_units(ratings)
     return float((((ratings - mean) / scale) ** 4).mean(dtype=np.float64)) - 3 > HEAVY_TAILS
 
-
-def gain_of_priors(solver: "ALSMF", data: Interactions, content: Content, device: torch.device, pool) -> float:
-    "How much better learned priors predict a hidden tenth of the ratings than a fixed ridge, in standard errors over the users."
-    hidden = np.random.default_rng(solver.seed).random(len(data)) < 0.1
-    shown, held = data.take(~hidden), data.take(hidden)
-    if not len(shown) or not len(held):
-        return 0.0
-    units = standard_units(shown.ratings)
-    rows, fits = watched_tensors(held, *units, device), (sweep_sides(solver, shown, reg, units, None, content, device, pool)[0] for reg in (None, TAIL_REG))
-    learned, ridge = (pair_errors(fit.users.vectors, fit.items.vectors, *rows).square().cpu().numpy() for fit in fits)
-    gain = np.bincount(held.users, ridge - learned)
-    return float(gain.sum() / max(np.linalg.norm(gain), 1e-12))
-
 # %% ../nbs/08_als.ipynb #2c64d40c
 class ALSMF(RatingEstimator):
     """Matrix factorization with biases by alternating least squares, with learned priors or a fixed ridge.
 
-    `n_factors`: None for 22 where users and items average 100 ratings, 4 where users average fewer than 4, else 14; `reg`: None learns the priors and the noise (where ratings have heavy tails only if hidden ones are then predicted better than with a ridge of 20), a number
+    `n_factors`: None for 22 where users and items average 100 ratings, 4 where users average fewer than 4, else 14; `reg`: None learns the priors and the noise (where ratings have heavy tails it is 20), a number
     is a fixed ridge on factors (around what features say of them) for ratings scaled to unit variance (biases: 4), to which `reg_per_rating` adds so much for each of a row's ratings; `n_sweeps`: passes over both sides, fewer if `fit`
     is given validation rows; `n_taste`: taste features that inform learned priors, 0 for none; `seed`; `n_jobs`: threads, -1 for all
     cores (results do not depend on it); `device`: 'auto', 'cpu' or 'cuda'.
@@ -409,12 +390,11 @@ class ALSMF(RatingEstimator):
             raise SettingError(f"reg_per_rating={self.reg_per_rating!r} is part of a fixed ridge, and reg=None learns it; give both, say reg=3")
 
     def _solve(self, data: Interactions, validation: Interactions | None, content: Content) -> Solution:
-        device, k, reg, units = pick_device(self.device), self.n_factors or choose_factors(data), self.reg, standard_units(data.ratings)
+        device, k, units = pick_device(self.device), self.n_factors or choose_factors(data), standard_units(data.ratings)
+        reg = TAIL_REG if self.reg is None and has_heavy_tails(data.ratings) else self.reg
         rows, n_taste = data.n_users + data.n_items, self.n_taste if reg is None else 0
         check_memory(64e6 + 60 * len(data) + 4 * rows * (16 * (k + 1) + 6 * n_taste) + 100 * k**2 + content.n_bytes(data.n_users), f"ALSMF with {k} factors on {len(data):,} ratings")
         with worker_pool(self.n_jobs, device) as pool:  # one torch thread outside the pool: no sum depends on n_jobs
-            if reg is None and has_heavy_tails(data.ratings) and gain_of_priors(self, data, content, device, pool) < SURE:
-                reg = TAIL_REG
             state, taste = sweep_sides(self, data, reg, units, validation, content, device, pool)
             if reg is not None:
                 ridge_spread(state, len(data), pool)
