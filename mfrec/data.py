@@ -103,8 +103,9 @@ def find_columns(frame: pd.DataFrame, user_col: str | None = None, item_col: str
                  time_col: str | None = None, need: Iterable[str] = ("user", "item", "rating"), where: str = "ratings") -> Columns:
     """The columns of `frame` that hold users, items, ratings and times.
 
-    A name that is given must be there; one that is not given is looked for among `KNOWN_COLUMNS`. Roles outside `need` may be
-    absent (None). Raises DataError with the missing role and the columns there are, or if `frame` is no frame.
+    A name that is given must be there; one that is not given is looked for among `KNOWN_COLUMNS`. Roles
+    outside `need` may be absent (None). Raises DataError with the missing role and the columns there are, or
+    if `frame` is no frame.
     """
     if not isinstance(frame, pd.DataFrame):
         raise DataError(f"{where}: a pandas DataFrame is needed, this is a {type(frame).__name__}; read_ratings, read_items and read_users make one of a file")
@@ -138,7 +139,8 @@ def data_places() -> list[Path]:
 
 
 def locate(source: str | os.PathLike | None = None) -> Path:
-    """The path of `source`: itself if it exists, else the data set of that name (folder or zip) in one of `data_places()`.
+    """The path of `source`: itself if it exists, else the data set of that name (folder or zip) in one of
+    `data_places()`.
 
     Raises DataError with every place that was tried.
     """
@@ -212,7 +214,8 @@ def _files_in(path: Path) -> list[Member]:
 
 
 def find_member(path: Path, names: tuple[str, ...], what: str) -> Member:
-    "The file with one of `names` in a folder or zip; a single file is taken as it is. Raises DataError with what is there instead."
+    """The file with one of `names` in a folder or zip; a single file is taken as it is. Raises DataError with
+    what is there instead."""
     members = _files_in(path)
     if members == [Member(path)]:
         return members[0]
@@ -345,7 +348,8 @@ def _line_of(member: Member, layout: CsvLayout, row: int) -> str:
 
 
 def _fault(member: Member, layout: CsvLayout) -> str | None:
-    "What keeps a text file from being a table: its first line with too few or many fields, or with bytes that are no text."
+    """What keeps a text file from being a table: its first line with too few or many fields, or with bytes
+    that are no text."""
     pieces = 2 if layout.sep == ":" else 1  # `::` was split twice
     with _open_text(member, layout.encoding) as file:
         rows = csv.reader(islice(file, layout.skip, None), delimiter=layout.sep)
@@ -438,7 +442,8 @@ def _ids(column: pa.ChunkedArray, where: str, at: Callable, string_ids: bool = F
 # %% ../nbs/00_data.ipynb #f5f35ea3
 def check_ratings(frame: pd.DataFrame, cols: Columns, scale: tuple[float, float] | None = None, where: str = "ratings",
                   at: Callable[[int], str] = "row {}".format) -> None:
-    """Raise DataError, naming column, row and value, unless every row has two ids and (where `cols.rating` is set) a finite rating.
+    """Raise DataError, naming column, row and value, unless every row has two ids and (where `cols.rating` is
+    set) a finite rating.
 
     `at` tells where a row stands: 'row 3' of a frame, 'line 5' of a file.
     """
@@ -464,7 +469,8 @@ LARGEST = 1e15  # of a rating; far larger ones have no square in float32
 
 
 def _check_values(ratings: pd.Series, scale: tuple[float, float] | None, where: str, at: Callable) -> None:
-    "Raise DataError unless all ratings are finite numbers inside the scale. Two passes without a copy if they are."
+    """Raise DataError unless all ratings are finite numbers inside the scale. Two passes without a copy if
+    they are."""
     if ratings.dtype.kind not in "iufb":
         raise DataError(f"{where} is {ratings.dtype}, not numeric; convert it with pd.to_numeric")
     low, high = scale if scale is not None else (-LARGEST, LARGEST)
@@ -479,7 +485,8 @@ def _check_values(ratings: pd.Series, scale: tuple[float, float] | None, where: 
 
 # %% ../nbs/00_data.ipynb #88128ef6
 def _has_duplicates(frame: pd.DataFrame, cols: Columns) -> bool:
-    "Does any (user, item) pair stand twice? One comparison per row if the frame is sorted, one sort otherwise."
+    """Does any (user, item) pair stand twice? One comparison per row if the frame is sorted, one sort
+    otherwise."""
     user, item = frame[cols.user].to_numpy(), frame[cols.item].to_numpy()
     if user.dtype.kind not in "iu" or item.dtype.kind not in "iu":
         return bool(frame.duplicated([cols.user, cols.item]).any())
@@ -518,7 +525,8 @@ def merge_duplicates(frame: pd.DataFrame, cols: Columns, how: str = "error", whe
 
 # %% ../nbs/00_data.ipynb #11ec8eab
 def _to_frame(columns: dict[str, pa.ChunkedArray], cols: Columns, where: str, at: Callable, string_ids: bool) -> pd.DataFrame:
-    "Arrow columns as a frame of compact types. They are taken out of `columns` one by one, so that no two whole copies are held."
+    """Arrow columns as a frame of compact types. They are taken out of `columns` one by one, so that no two
+    whole copies are held."""
     frame = {}
     for name, convert in ((cols.user, _ids), (cols.item, _ids), (cols.rating, _numbers), (cols.time, _times)):
         if name is None:
@@ -546,10 +554,11 @@ def read_ratings(source: str | os.PathLike | None = None, nrows: int | None = No
                  scale: tuple[float, float] | None = None) -> pd.DataFrame:
     """Ratings as a frame: user, item, rating and, where the source has it, time.
 
-    `source` is a folder, zip or single file (csv, `::` dat, tab, parquet; .gz too), the name of a data set, or None for MovieLens 32M.
-    Ids are int32 where they are integers and fit (int64 or text otherwise; leading zeros need `string_ids=True`), ratings float32,
-    times int64 seconds. `nrows` keeps the first rows. `on_duplicates` is 'error', 'last' or 'mean'; `scale=(low, high)` refuses
-    ratings outside it. Raises DataError for anything that is not a table of ratings, with file, column and line.
+    `source` is a folder, zip or single file (csv, `::` dat, tab, parquet; .gz too), the name of a data set,
+    or None for MovieLens 32M. Ids are int32 where they are integers and fit (int64 or text otherwise; leading
+    zeros need `string_ids=True`), ratings float32, times int64 seconds. `nrows` keeps the first rows.
+    `on_duplicates` is 'error', 'last' or 'mean'; `scale=(low, high)` refuses ratings outside it. Raises
+    DataError for anything that is not a table of ratings, with file, column and line.
     """
     _check_settings(nrows, sep, encoding, scale)
     member = find_member(locate(source), RATINGS_FILES, "ratings")
@@ -618,7 +627,8 @@ def text_of(value) -> str:
 
 
 def genres_of(cell, sep: str = "|") -> tuple[str, ...]:
-    "The values of a cell: those of a list or tuple, or of text divided by `sep`; any other value is one, a missing one none."
+    """The values of a cell: those of a list or tuple, or of text divided by `sep`; any other value is one, a
+    missing one none."""
     if isinstance(cell, str):
         return split_genres(cell, sep)
     values = (text_of(value) for value in (cell if pd.api.types.is_list_like(cell) else [cell]) if pd.api.types.is_list_like(value) or not pd.isna(value))
@@ -630,7 +640,8 @@ JOINTS = (*MARKS, " & ", " and ")
 
 
 def mark_between(cells: pd.Series, where: str = "items") -> str:
-    "Which of | ; , / tab and ' - ' stands in most of the texts among these cells; | if none does. Warns of values that look like others joined by another mark."
+    """Which of | ; , / tab and ' - ' stands in most of the texts among these cells; | if none does. Warns of
+    values that look like others joined by another mark."""
     texts = [cell for cell in cells if isinstance(cell, str)]
     mark = max(MARKS, key=lambda mark: sum(mark in text for text in texts))
     names = dict.fromkeys(value for text in texts for value in split_genres(text, mark))
@@ -662,7 +673,8 @@ _USER_LAYOUTS = {"u.user": ("|", ["userId", "age", "gender", "occupation", "zip"
 
 
 def _raw_items(member: Member, sep: str | None, encoding: str | None, text_cols: list[str]) -> pd.DataFrame:
-    "An items or users file as it is, with genres as text; `text_cols` are read as text even if they hold numbers."
+    """An items or users file as it is, with genres as text; `text_cols` are read as text even if they hold
+    numbers."""
     if member.name.endswith(".parquet"):
         return pd.read_parquet(io.BytesIO(member.read()))
     options = {"dtype": dict.fromkeys(text_cols, "str"), "header": None, "quoting": csv.QUOTE_NONE}
@@ -688,10 +700,13 @@ def _raw_items(member: Member, sep: str | None, encoding: str | None, text_cols:
 def read_items(source: str | os.PathLike | None = None, *, item_col: str | None = None, title_col: str = "title", genres_col: str = "genres",
                year_col: str = "year", genres_sep: str | None = None, sep: str | None = None, encoding: str | None = None,
                string_ids: bool = False) -> pd.DataFrame:
-    """Items as a frame: id, title, year (nullable), genres (a tuple per row), then any further columns of the file.
+    """Items as a frame: id, title, year (nullable), genres (a tuple per row), then any further columns of the
+    file.
 
-    `source` and `string_ids` as for `read_ratings`. The year comes from the end of the title, or else from `year_col`. Missing title or
-    genre columns give empty ones; genres are divided by `genres_sep`, None for the mark found in most rows. Raises DataError for a missing id column, a missing id, or an id that stands twice.
+    `source` and `string_ids` as for `read_ratings`. The year comes from the end of the title, or else from
+    `year_col`. Missing title or genre columns give empty ones; genres are divided by `genres_sep`, None for
+    the mark found in most rows. Raises DataError for a missing id column, a missing id, or an id that stands
+    twice.
     """
     _check_settings(None, sep, encoding)
     member = find_member(locate(source), ITEMS_FILES, "items")
@@ -707,7 +722,8 @@ def read_items(source: str | os.PathLike | None = None, *, item_col: str | None 
 
 
 def _whole_ids(raw: pd.DataFrame, col: str | None, role: str, where: str) -> pd.DataFrame:
-    "The frame of a file with ids as integers where all of them are such, also where the file has them as text."
+    """The frame of a file with ids as integers where all of them are such, also where the file has them as
+    text."""
     if raw.shape[1] == 1 and col is None:
         return raw  # perhaps divided by another mark, see make_items
     col = getattr(find_columns(raw, **{f"{role}_col": col}, need=[role], where=where), role)
@@ -745,7 +761,8 @@ def make_items(raw: pd.DataFrame, item_col: str | None = None, title_col: str = 
 
 # %% ../nbs/00_data.ipynb #758fc496
 def read_users(source: str | os.PathLike | None = None, *, user_col: str | None = None, sep: str | None = None, encoding: str | None = None) -> pd.DataFrame:
-    "Users as a frame: the id and all other columns of a csv or parquet file, `u.user` or `users.dat`; errors as `read_items`."
+    """Users as a frame: the id and all other columns of a csv or parquet file, `u.user` or `users.dat`;
+    errors as `read_items`."""
     _check_settings(None, sep, encoding)
     member = find_member(locate(source), USERS_FILES, "users")
     with _readable(member):
@@ -768,7 +785,8 @@ def titles_of(ids: Iterable, items: pd.DataFrame, item_col: str | None = None) -
 
 # %% ../nbs/00_data.ipynb #4c31b79d
 def describe_ratings(ratings: pd.DataFrame, user_col: str | None = None, item_col: str | None = None, rating_col: str | None = None) -> pd.Series:
-    "Counts of ratings, users and items, ratings per user and item, share of the table that is filled, mean and scale."
+    """Counts of ratings, users and items, ratings per user and item, share of the table that is filled, mean
+    and scale."""
     cols = find_columns(ratings, user_col, item_col, rating_col)
     n, n_users, n_items = len(ratings), ratings[cols.user].nunique(), ratings[cols.item].nunique()
     values = ratings[cols.rating]
@@ -784,7 +802,8 @@ def rating_counts(ratings: pd.DataFrame, rating_col: str | None = None) -> pd.Se
 
 # %% ../nbs/00_data.ipynb #0e11856e
 def plot_ratings(ratings: pd.DataFrame, rating_col: str | None = None, ax: plt.Axes | None = None) -> plt.Axes:
-    "Bar chart of how often each rating was given (a histogram of 50 bins where there are more than 50 distinct values)."
+    """Bar chart of how often each rating was given (a histogram of 50 bins where there are more than 50
+    distinct values)."""
     counts = rating_counts(ratings, rating_col)
     ax = ax or plt.subplots(figsize=(6, 3.2), layout="constrained")[1]
     if len(counts) > 50:

@@ -50,7 +50,8 @@ def _published_md5(url: str, folder: Path) -> str | None:
 
 # %% ../nbs/00a_fetch.ipynb #03314a6a
 def _unpack(archive: Path, folder: Path) -> Path:
-    "Unpack a zip inside `folder` and return the folder that holds its ratings: `folder`, or the single one in it."
+    """Unpack a zip inside `folder` and return the folder that holds its ratings: `folder`, or the single one
+    in it."""
     with zipfile.ZipFile(archive) as z:
         for member in z.namelist():
             if not (folder / member).resolve().is_relative_to(folder.resolve()):
@@ -79,10 +80,12 @@ def _or_by_hand(url: str, target: Path) -> Iterator[None]:
 
 # %% ../nbs/00a_fetch.ipynb #66eacc1e
 def download(name: str, dest: str | Path = "data/raw", base_url: str = GROUPLENS) -> Path:
-    """Download the MovieLens set `name` into the folder `dest`, unless it is there, and return its path; `read_ratings(name)` finds it.
+    """Download the MovieLens set `name` into the folder `dest`, unless it is there, and return its path;
+    `read_ratings(name)` finds it.
 
-    The zip is checked against its published MD5 sum (with one MfrecWarning where none is published) and unpacked as `dest`/`name`.
-    Raises SettingError for an unknown name, and DownloadError, with nothing left behind, for anything else.
+    The zip is checked against its published MD5 sum (with one MfrecWarning where none is published) and
+    unpacked as `dest`/`name`. Raises SettingError for an unknown name, and DownloadError, with nothing left
+    behind, for anything else.
     """
     if name not in NAMES:
         raise SettingError(f"unknown data set {name!r}; choose one of {', '.join(NAMES)}")

@@ -65,9 +65,11 @@ def _measure(metric: str, actual: Iterable, predicted: Iterable, users: Iterable
 
 
 def rmse(actual: Iterable, predicted: Iterable, users: Iterable | None = None, weights: Iterable | None = None) -> float:
-    """Root mean squared error in stars: pooled over rows or, with `users` (an id per row), the mean of the users' own values.
+    """Root mean squared error in stars: pooled over rows or, with `users` (an id per row), the mean of the
+    users' own values.
 
-    `weights` weigh rows; a user whose weights are all 0 is left out. Raises DataError for empty, missing or misshapen input.
+    `weights` weigh rows; a user whose weights are all 0 is left out. Raises DataError for empty, missing or
+    misshapen input.
     """
     return _measure("rmse", actual, predicted, users, weights)
 
@@ -90,7 +92,8 @@ def _as_report(sums: np.ndarray, index: pd.Index) -> pd.DataFrame:
 
 
 def user_errors(actual: Iterable, predicted: Iterable, users: Iterable) -> pd.DataFrame:
-    "Number of ratings, RMSE, MAE and bias (mean of predicted minus actual) of each user, by raw id in sorted order."
+    """Number of ratings, RMSE, MAE and bias (mean of predicted minus actual) of each user, by raw id in
+    sorted order."""
     errors = _errors(actual, predicted)
     codes, ids = _user_codes(users, len(errors))
     return _as_report(_error_table(errors, codes, len(ids)), pd.Index(ids, name="user"))
@@ -104,7 +107,8 @@ class Interval(NamedTuple):
 
 
 def _resample(sums: np.ndarray, n_boot: int, rng: np.random.Generator) -> np.ndarray:
-    "Totals of the rows of `sums` (one a user), each row counted as often as it is drawn; shape (n_boot, columns)."
+    """Totals of the rows of `sums` (one a user), each row counted as often as it is drawn; shape (n_boot,
+    columns)."""
     n = len(sums)
     return np.stack([np.bincount(rng.integers(0, n, n), minlength=n) @ sums for _ in range(n_boot)])
 
@@ -114,9 +118,10 @@ def bootstrap_interval(actual: Iterable, predicted: Iterable, users: Iterable, m
                        per_user: bool = False) -> Interval:
     """Bootstrap interval of 'rmse' or 'mae' (percentiles over `n_boot` draws of whole users).
 
-    With `baseline`, other predictions for the same rows: the difference metric(predicted) - metric(baseline), drawn jointly;
-    below 0 means better than the baseline. `per_user` takes the mean over users instead of the pooled metric.
-    Source: Efron and Tibshirani (1993), An Introduction to the Bootstrap; clusters as in Field and Welsh (2007).
+    With `baseline`, other predictions for the same rows: the difference metric(predicted) - metric(baseline),
+    drawn jointly; below 0 means better than the baseline. `per_user` takes the mean over users instead of the
+    pooled metric. Source: Efron and Tibshirani (1993), An Introduction to the Bootstrap; clusters as in Field
+    and Welsh (2007).
     """
     if metric not in _METRICS or not 0 < level < 1 or n_boot < 2:
         raise SettingError(f"metric={metric!r}, level={level}, n_boot={n_boot}; need 'rmse' or 'mae', 0 < level < 1, n_boot >= 2")
@@ -140,7 +145,8 @@ def bootstrap_interval(actual: Iterable, predicted: Iterable, users: Iterable, m
 
 # %% ../nbs/03_metrics.ipynb #1b557a79
 def _count_groups(train_ids: Iterable, test_ids: Iterable, n_groups: int) -> tuple[np.ndarray, list[str]]:
-    "For each test row the group of its id by number of training rows (0 is cold), and the names of the groups."
+    """For each test row the group of its id by number of training rows (0 is cold), and the names of the
+    groups."""
     seen, asked, n = encode_together(train_ids, test_ids)
     counts = np.bincount(seen, minlength=n)[asked]
     warm = counts[counts > 0]
@@ -157,8 +163,9 @@ def error_report(test: pd.DataFrame, predicted: Iterable, train: pd.DataFrame, n
                  item_col: str | None = None, rating_col: str | None = None) -> pd.DataFrame:
     """Errors by the number of training ratings of the user and of the item.
 
-    Index: (user ratings, item ratings), each 'cold' (none in train), up to `n_groups` ranges with about equally many test rows,
-    and 'all'. Columns: n, rmse, mae, bias (mean of predicted minus actual). Combinations without test rows are left out.
+    Index: (user ratings, item ratings), each 'cold' (none in train), up to `n_groups` ranges with about
+    equally many test rows, and 'all'. Columns: n, rmse, mae, bias (mean of predicted minus actual).
+    Combinations without test rows are left out.
     """
     if n_groups < 1:
         raise SettingError(f"n_groups={n_groups}; it must be at least 1")
@@ -177,7 +184,8 @@ def error_report(test: pd.DataFrame, predicted: Iterable, train: pd.DataFrame, n
 
 # %% ../nbs/03_metrics.ipynb #b0e1a483
 def plot_error_report(report: pd.DataFrame, value: str = "rmse", min_rows: int = 30, ax: plt.Axes | None = None) -> plt.Axes:
-    "Heat map of one column of an `error_report`, each field with its value and number of test rows; colored from `min_rows` on."
+    """Heat map of one column of an `error_report`, each field with its value and number of test rows; colored
+    from `min_rows` on."""
     if value not in ("rmse", "mae", "bias"):
         raise SettingError(f"value={value!r}; choose 'rmse', 'mae' or 'bias'")
     table, counts = (report[name].unstack() for name in (value, "n"))
@@ -196,9 +204,11 @@ def plot_error_report(report: pd.DataFrame, value: str = "rmse", min_rows: int =
 
 # %% ../nbs/03_metrics.ipynb #0f385a30
 def plot_errors(actual: Iterable, predicted: Iterable, by: str = "actual", ax: plt.Axes | None = None) -> plt.Axes:
-    """Mean prediction per actual rating (`by='actual'`), or mean actual rating per prediction (`by='predicted'`: calibration).
+    """Mean prediction per actual rating (`by='actual'`), or mean actual rating per prediction
+    (`by='predicted'`: calibration).
 
-    Up to 20 distinct values are shown one by one, more in ten groups of equal size; the band holds the middle 80 %.
+    Up to 20 distinct values are shown one by one, more in ten groups of equal size; the band holds the middle
+    80 %.
     """
     if by not in ("actual", "predicted"):
         raise SettingError(f"by={by!r}; choose 'actual' or 'predicted'")

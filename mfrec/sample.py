@@ -60,7 +60,8 @@ def _year_at(times: np.ndarray) -> np.ndarray:
 
 
 def _calendar(rng: np.random.Generator, activity: np.ndarray, n_items: int) -> tuple[np.ndarray, ...]:
-    "First and last second of each user, first rater and year of each film, and how many films were out for each user."
+    """First and last second of each user, first rater and year of each film, and how many films were out for
+    each user."""
     first = _OPENED + ((_CLOSED - _OPENED) * rng.random(len(activity)) ** 0.8).astype(np.int64)
     last = first + ((_CLOSED - first) * rng.random(len(activity)) ** 8).astype(np.int64)
     slots = rng.choice(activity.sum(), n_items, replace=False)
@@ -99,7 +100,8 @@ def _item_vectors(rng: np.random.Generator, years: np.ndarray, log_popularity: n
 
 # %% ../nbs/00b_sample.ipynb #dc429e4e
 def _user_vectors(rng: np.random.Generator, n_users: int, centres: np.ndarray) -> tuple[np.ndarray, ...]:
-    "One row per user (level, 1, tastes, genre and decade preferences); their two communities; the share of the first."
+    """One row per user (level, 1, tastes, genre and decade preferences); their two communities; the share of
+    the first."""
     communities = rng.integers(len(centres), size=(n_users, 2))
     share = 0.5 + 0.5 * rng.random(n_users)
     followed = share[:, None] * centres[communities[:, 0]] + (1 - share[:, None]) * centres[communities[:, 1]]
@@ -110,7 +112,8 @@ def _user_vectors(rng: np.random.Generator, n_users: int, centres: np.ndarray) -
 # %% ../nbs/00b_sample.ipynb #511e416b
 @dataclass
 class SampleWorld:
-    "The truth behind one sample. Users are rows 0, 1, ... (raw id - 1), films are rows in the order of `item_ids`."
+    """The truth behind one sample. Users are rows 0, 1, ... (raw id - 1), films are rows in the order of
+    `item_ids`."""
     seed: int
     users: np.ndarray  # user vectors, float32
     items: np.ndarray  # item vectors, float32
@@ -130,7 +133,8 @@ class SampleWorld:
 # %% ../nbs/00b_sample.ipynb #477813ab
 @lru_cache(maxsize=2, typed=True)
 def sample_world(n_ratings: int = 100_000, seed: int = 0) -> SampleWorld:
-    "The users, films and planted preferences behind `sample_ratings(n_ratings, seed)`. Raises SettingError for a bad size or seed."
+    """The users, films and planted preferences behind `sample_ratings(n_ratings, seed)`. Raises SettingError
+    for a bad size or seed."""
     n_users, n_items = sample_shape(n_ratings)
     if not isinstance(seed, (int, np.integer)) or seed < 0:
         raise SettingError(f"seed={seed!r}; it must be a whole number, 0 or more")
@@ -252,11 +256,13 @@ def _draw(world: SampleWorld) -> tuple[np.ndarray, ...]:
 
 # %% ../nbs/00b_sample.ipynb #d691e0bd
 def sample_ratings(n_ratings: int = 100_000, seed: int = 0, rounded: bool = True) -> pd.DataFrame:
-    """Self-made ratings with the shape of MovieLens: userId, movieId, rating, timestamp, sorted by user and film.
+    """Self-made ratings with the shape of MovieLens: userId, movieId, rating, timestamp, sorted by user and
+    film.
 
-    At least 20 ratings per user and one per film, no pair twice, half stars from 0.5 to 5. With `rounded=False` the rating is the planted
-    score plus Gaussian noise of standard deviation `NOISE_SD`, for testing what assumes just that. The same arguments give the same
-    ratings. Raises SettingError for fewer than 20 ratings.
+    At least 20 ratings per user and one per film, no pair twice, half stars from 0.5 to 5. With
+    `rounded=False` the rating is the planted score plus Gaussian noise of standard deviation `NOISE_SD`, for
+    testing what assumes just that. The same arguments give the same ratings. Raises SettingError for fewer
+    than 20 ratings.
     """
     world = sample_world(n_ratings, seed)
     users, items, noisy, times = _draw(world)
@@ -288,14 +294,17 @@ def _items(n_ratings: int, seed: int) -> pd.DataFrame:
 
 
 def sample_items(n_ratings: int = 100_000, seed: int = 0) -> pd.DataFrame:
-    "The films of `sample_ratings(n_ratings, seed)` as an items frame: movieId, title with the year, year, genres."
+    """The films of `sample_ratings(n_ratings, seed)` as an items frame: movieId, title with the year, year,
+    genres."""
     return _items(n_ratings, seed).copy()
 
 # %% ../nbs/00b_sample.ipynb #ad4f2bce
 def sample_expected(ratings: pd.DataFrame, n_ratings: int = 100_000, seed: int = 0) -> np.ndarray:
-    """The expected rating (stars, float32) of each row's user and film, given the truth of `sample_ratings(n_ratings, seed)`.
+    """The expected rating (stars, float32) of each row's user and film, given the truth of
+    `sample_ratings(n_ratings, seed)`.
 
-    `ratings` may be any pairs of that sample's users and films; UnknownIdError names the first id that is not one of them.
+    `ratings` may be any pairs of that sample's users and films; UnknownIdError names the first id that is not
+    one of them.
     """
     world = sample_world(n_ratings, seed)
     if world.cuts is None:

@@ -58,10 +58,11 @@ def _n_train(n: int, test_fraction: float, what: str) -> int:
 
 # %% ../nbs/02_splitting.ipynb #85af8cb0
 def split_random(ratings: pd.DataFrame, test_fraction: float = 0.2, seed: int = 42) -> Split:
-    """Shuffle the rows and hold out the last `test_fraction` of them; returns Split(train, test), both in shuffled order.
+    """Shuffle the rows and hold out the last `test_fraction` of them; returns Split(train, test), both in
+    shuffled order.
 
-    The shuffle is `ratings.sample(frac=1, random_state=seed)`, and train its first int((1 - test_fraction) * n) rows. Raises
-    SettingError if a part would be empty.
+    The shuffle is `ratings.sample(frac=1, random_state=seed)`, and train its first int((1 - test_fraction) *
+    n) rows. Raises SettingError if a part would be empty.
     """
     _check_fraction(ratings, test_fraction)
     random_generator(seed)
@@ -71,9 +72,11 @@ def split_random(ratings: pd.DataFrame, test_fraction: float = 0.2, seed: int = 
 
 # %% ../nbs/02_splitting.ipynb #1aa7a2b9
 def split_mask(ratings: pd.DataFrame, test_fraction: float = 0.1, seed: int = 0) -> Split:
-    """Hold out the rows where `numpy.random.default_rng(seed).random(n) < test_fraction`; returns Split(train, test).
+    """Hold out the rows where `numpy.random.default_rng(seed).random(n) < test_fraction`; returns
+    Split(train, test).
 
-    Rows stay in file order; about, not exactly, `test_fraction` of them are test. Raises SettingError if a part would be empty.
+    Rows stay in file order; about, not exactly, `test_fraction` of them are test. Raises SettingError if a
+    part would be empty.
     """
     _check_fraction(ratings, test_fraction)
     is_test = random_generator(seed).random(len(ratings)) < test_fraction
@@ -98,8 +101,9 @@ def _moments(ratings: pd.DataFrame, time_col: str | None) -> np.ndarray:
 def split_time(ratings: pd.DataFrame, test_fraction: float = 0.2, time_col: str | None = None) -> Split:
     """Hold out everything after one global moment; returns Split(train, test) in file order.
 
-    Rows of the same moment stay together, so the test part has `test_fraction` of the rows as nearly as the times allow. Times
-    are numbers or dates. Raises DataError without usable times and SettingError if all rows have the same one.
+    Rows of the same moment stay together, so the test part has `test_fraction` of the rows as nearly as the
+    times allow. Times are numbers or dates. Raises DataError without usable times and SettingError if all
+    rows have the same one.
     """
     _check_fraction(ratings, test_fraction)
     times = _moments(ratings, time_col)
@@ -132,7 +136,8 @@ def split_users(ratings: pd.DataFrame, test_fraction: float = 0.2, seed: int = 4
                 user_col: str | None = None) -> Split:
     """Hold out all ratings of a random share of the users; returns Split(train, test) in file order.
 
-    Of n users int((1 - test_fraction) * n) are for training. Raises SettingError if no user would be left on a side.
+    Of n users int((1 - test_fraction) * n) are for training. Raises SettingError if no user would be left on
+    a side.
     """
     _check_fraction(ratings, test_fraction)
     return _hold_out(ratings, find_columns(ratings, user_col=user_col, need=["user"]).user, test_fraction, seed, "users")
@@ -142,7 +147,8 @@ def split_cold_items(ratings: pd.DataFrame, test_fraction: float = 0.2, seed: in
                      item_col: str | None = None) -> Split:
     """Hold out all ratings of a random share of the items; returns Split(train, test) in file order.
 
-    Of n items int((1 - test_fraction) * n) are for training. Raises SettingError if no item would be left on a side.
+    Of n items int((1 - test_fraction) * n) are for training. Raises SettingError if no item would be left on
+    a side.
     """
     _check_fraction(ratings, test_fraction)
     return _hold_out(ratings, find_columns(ratings, item_col=item_col, need=["item"]).item, test_fraction, seed, "items")
@@ -150,10 +156,11 @@ def split_cold_items(ratings: pd.DataFrame, test_fraction: float = 0.2, seed: in
 # %% ../nbs/02_splitting.ipynb #e884a4f8
 def k_folds(ratings: pd.DataFrame, k: int = 5, seed: int = 42, by: str = "rows", user_col: str | None = None,
             item_col: str | None = None) -> Iterator[Split]:
-    """Yield k splits in file order; every row, or all rows of every user or item, are test in exactly one of them.
+    """Yield k splits in file order; every row, or all rows of every user or item, are test in exactly one of
+    them.
 
-    `by` is 'rows', 'users' or 'items'. Raises SettingError, when called rather than when iterated, for k below 2 or above the
-    number of rows, users or items.
+    `by` is 'rows', 'users' or 'items'. Raises SettingError, when called rather than when iterated, for k
+    below 2 or above the number of rows, users or items.
     """
     _check_fraction(ratings, 0.5)
     if by not in ("rows", "users", "items"):
@@ -171,7 +178,8 @@ def k_folds(ratings: pd.DataFrame, k: int = 5, seed: int = 42, by: str = "rows",
 def encode_together(first: Iterable, second: Iterable) -> tuple[np.ndarray, np.ndarray, int]:
     """Positions of two columns of ids in one common numbering, and how many distinct ids there are.
 
-    Raises DataError for missing ids, and where one column has integers and the other text, which would never match.
+    Raises DataError for missing ids, and where one column has integers and the other text, which would never
+    match.
     """
     first, second = as_ids(first), as_ids(second)
     if len(first) and len(second) and (first.dtype.kind in "iu") != (second.dtype.kind in "iu"):
@@ -183,7 +191,8 @@ def encode_together(first: Iterable, second: Iterable) -> tuple[np.ndarray, np.n
 
 # %% ../nbs/02_splitting.ipynb #4d2d8009
 def check_disjoint(train: pd.DataFrame, test: pd.DataFrame, user_col: str | None = None, item_col: str | None = None) -> None:
-    """Raise DataError if any (user, item) pair is in both frames, with the first one, its two rows and the number of such pairs.
+    """Raise DataError if any (user, item) pair is in both frames, with the first one, its two rows and the
+    number of such pairs.
 
     Rows count from 0. Also raises DataError where ids are integers on one side and text on the other.
     """
@@ -214,7 +223,8 @@ def describe_split(train: pd.DataFrame, test: pd.DataFrame, user_col: str | None
 # %% ../nbs/02_splitting.ipynb #11b9d714
 def plot_split(train: pd.DataFrame, test: pd.DataFrame, by: str = "users", n_points: int = 3000, user_col: str | None = None,
                item_col: str | None = None, time_col: str | None = None, ax: plt.Axes | None = None) -> plt.Axes:
-    """Scatter of train and test ratings: time against users, or against items (`by='items'`), numbered by their first rating.
+    """Scatter of train and test ratings: time against users, or against items (`by='items'`), numbered by
+    their first rating.
 
     Numeric times are seconds since 1970. At most `n_points` ratings, drawn at random, are shown.
     """
