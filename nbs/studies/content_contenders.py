@@ -82,7 +82,7 @@ def plain_regression(data, features, biases, mean):
 
 def without_slopes(model, train, test):
     "Predictions from what features mean to everybody, and how far each user's ratings lie above that, damped by three ratings."
-    general = model.content.mean + model.content.item_features @ model.content.item_slopes
+    general = model.user.preferences.mean + model.item.features.values @ model.item.features.slopes
     users, left = model.user.ids.lookup(train.user), train.rating - general[model.item.ids.lookup(train.item)]
     biases = np.bincount(users, weights=left) / (np.bincount(users) + 3)
     return general[model.item.ids.lookup(test.item)] + biases[model.user.ids.lookup(test.user)]
