@@ -8,10 +8,10 @@ __all__ = ['DataError', 'DownloadError', 'MfrecError', 'MfrecWarning', 'SettingE
            'describe_ratings', 'make_items', 'plot_ratings', 'rating_counts', 'read_items', 'read_ratings',
            'read_users', 'titles_of', 'download', 'sample_items', 'sample_ratings', 'IdEncoder', 'Interactions',
            'check_disjoint', 'k_folds', 'split_cold_items', 'split_mask', 'split_random', 'split_time', 'split_users',
-           'bootstrap_interval', 'error_report', 'mae', 'plot_error_report', 'rmse', 'BiasModel', 'FactorModel',
-           'MatrixFactorization', 'Side', 'item_features', 'plot_decades', 'plot_preferences', 'taste_features',
-           'user_features', 'AdamMF', 'plot_history', 'ALSMF', 'BayesianMF', 'plot_chain', 'coverage', 'coverage_table',
-           'pit_values', 'plot_calibration', 'load']
+           'bootstrap_interval', 'error_report', 'mae', 'plot_error_report', 'rmse', 'BiasModel', 'MatrixFactorization',
+           'Model', 'Side', 'item_features', 'plot_decades', 'plot_preferences', 'taste_features', 'user_features',
+           'AdamMF', 'plot_history', 'ALSMF', 'BayesianMF', 'plot_chain', 'coverage', 'coverage_table', 'pit_values',
+           'plot_calibration', 'load']
 
 # %% ../nbs/99_api.ipynb #950387f4
 from .data import (DataError, DownloadError, MfrecError, MfrecWarning, SettingError, TrainingError, UnknownIdError, describe_ratings,
@@ -21,7 +21,7 @@ from .sample import sample_items, sample_ratings
 from .encoding import IdEncoder, Interactions
 from .splitting import check_disjoint, k_folds, split_cold_items, split_mask, split_random, split_time, split_users
 from .metrics import bootstrap_interval, error_report, mae, plot_error_report, rmse
-from .model import BiasModel, FactorModel, MatrixFactorization, Side
+from .model import BiasModel, MatrixFactorization, Model, Side
 from .content import item_features, plot_decades, plot_preferences, taste_features, user_features
 from .training import AdamMF, plot_history
 from .als import ALSMF
@@ -31,4 +31,4 @@ from .persist import load
 from . import cold_start, updates  # noqa: F401, what they define are methods of every fitted model
 
 # %% ../nbs/99_api.ipynb #5d5e6192
-_all_ = ["DataError", "DownloadError", "MfrecError", "MfrecWarning", "SettingError", "TrainingError", "UnknownIdError", "describe_ratings", "make_items", "plot_ratings", "rating_counts", "read_items", "read_ratings", "read_users", "titles_of", "download", "sample_items", "sample_ratings", "IdEncoder", "Interactions", "check_disjoint", "k_folds", "split_cold_items", "split_mask", "split_random", "split_time", "split_users", "bootstrap_interval", "error_report", "mae", "plot_error_report", "rmse", "BiasModel", "FactorModel", "MatrixFactorization", "Side", "item_features", "plot_decades", "plot_preferences", "taste_features", "user_features", "AdamMF", "plot_history", "ALSMF", "BayesianMF", "plot_chain", "coverage", "coverage_table", "pit_values", "plot_calibration", "load"]
+_all_ = ["DataError", "DownloadError", "MfrecError", "MfrecWarning", "SettingError", "TrainingError", "UnknownIdError", "describe_ratings", "make_items", "plot_ratings", "rating_counts", "read_items", "read_ratings", "read_users", "titles_of", "download", "sample_items", "sample_ratings", "IdEncoder", "Interactions", "check_disjoint", "k_folds", "split_cold_items", "split_mask", "split_random", "split_time", "split_users", "bootstrap_interval", "error_report", "mae", "plot_error_report", "rmse", "BiasModel", "MatrixFactorization", "Model", "Side", "item_features", "plot_decades", "plot_preferences", "taste_features", "user_features", "AdamMF", "plot_history", "ALSMF", "BayesianMF", "plot_chain", "coverage", "coverage_table", "pit_values", "plot_calibration", "load"]

@@ -4,32 +4,33 @@
 
 # %% auto #0
 __all__ = ['EXPLAINED', 'BIAS_RIDGE', 'PRIOR_ROWS', 'AHEAD', 'AHEAD_FROM', 'PATIENCE', 'MIN_GAIN', 'NOISE_RATINGS', 'HEAVY_TAILS',
-           'TAIL_REG', 'Features', 'Part', 'standardized_features', 'is_crowded', 'choose_factors', 'ridge_prior',
-           'side_features', 'start_parts', 'shared_by', 'half_sweep', 'penalty', 'shared_penalty', 'slope_penalty',
-           'learned_noise', 'regress', 'ridge_around_features', 'learned_prior', 'Sweeps', 'run_sweeps', 'score_pairs',
-           'SpreadPosterior', 'move_spread', 'spread_in_stars', 'shared_in_stars', 'RidgePosterior', 'ridge_spread',
-           'check_whole', 'sweep_sides', 'has_heavy_tails', 'ALSMF', 'watched_tensors', 'row_prior', 'in_stars']
+           'TAIL_REG', 'Regressors', 'Part', 'standardized_features', 'is_crowded', 'choose_factors', 'ridge_prior',
+           'side_features', 'start_parts', 'half_sweep', 'penalty', 'slope_penalty', 'learned_noise', 'regress',
+           'ridge_around_features', 'learned_prior', 'Sweeps', 'run_sweeps', 'score_pairs', 'Spread', 'move_spread',
+           'spread_in_stars', 'ridge_spread', 'check_whole', 'has_heavy_tails', 'ALSMF', 'row_prior', 'in_stars']
 
 # %% ../nbs/08_als.ipynb #adb08e4c
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from .content import Taste, taste_features
+from .content import Taste, TasteBasis, taste_features
 from .data import SettingError, progress_bar
-from .encoding import Interactions
-from .model import Content, FactorModel, Posterior, RatingEstimator, RowPrior, Solution, center, check_memory
-from .normal_equations import Known, Prior, RowGroups, Solved, gather_table, group_both, shared_gram, solve_rows, spread_table, worker_pool
-from .training import pick_device, standard_units
+from .encoding import Interactions, Pairs, Units, by_row
+from .model import Content, Errors, Model, RatingEstimator, RowPrior, Solution, centered, check_memory
+from .normal_equations import Known, Prior, RowGroups, Solved, gather_table, group_both, solve_rows, spread_table, worker_pool
+from .training import on_device, pick_device
 
 # %% ../nbs/08_als.ipynb #4bdd0010
 @dataclass(frozen=True)
-class Features:
-    "Side features, standardized over the rated rows (0 in others), and their regression on the side's vectors."
+class Regressors:
+    """Side features, standardized over the rated rows (0 in others), and their regression on the side's
+    vectors."""
     values: Tensor  # [n, f]
     average: Tensor  # [f], which was subtracted
     deviation: Tensor  # [f], by which the columns were divided
@@ -41,26 +42,27 @@ class Features:
 
 @dataclass
 class Part:
-    "One side during a fit: ratings by row, prior N(mean, precision⁻¹), vectors [factors, bias], which rows have ratings, features, spread."
+    """One side during a fit: ratings by row, prior N(mean, precision⁻¹), vectors [factors, bias], which rows
+    have ratings, features, spread."""
     groups: RowGroups
     prior: Prior
     vectors: Tensor
     rated: Tensor
-    features: Features | None = None
+    features: Regressors | None = None
     spread: Tensor | None = None
-    shared: Tensor | None = None  # a spread (2k + 1,) that all rows are taken to have when the other side is solved
 
 
-def standardized_features(values: Tensor | None, rated: Tensor) -> Features | None:
-    "Center and scale the columns over the rated rows; XᵀX is decomposed once, so that each later regression is two products."
+def standardized_features(values: Tensor | None, rated: Tensor) -> Regressors | None:
+    """Center and scale the columns over the rated rows; XᵀX is decomposed once, so that each later regression
+    is two products."""
     if values is None or values.shape[1] == 0:
         return None
     known = values[rated]
     deviation = known.std(0, correction=0).clamp(min=1e-12)
     average = known.mean(0)
-    centered = (values - average) / deviation * rated[:, None]
-    eigenvalues, eigenvectors = torch.linalg.eigh((centered.T @ centered).double())
-    return Features(centered, average, deviation, eigenvalues.clamp(min=0).to(values), eigenvectors.to(values))
+    scaled = (values - average) / deviation * rated[:, None]
+    eigenvalues, eigenvectors = torch.linalg.eigh((scaled.T @ scaled).double())
+    return Regressors(scaled, average, deviation, eigenvalues.clamp(min=0).to(values), eigenvectors.to(values))
 
 # %% ../nbs/08_als.ipynb #09e8cc2c
 EXPLAINED = 0.3  # share of the variance that factors are first taken to explain
@@ -77,35 +79,37 @@ def choose_factors(data: Interactions) -> int:
     return 4 if len(data) < 4 * np.count_nonzero(data.user_counts) else 22 if is_crowded(data) else 14
 
 
-def ridge_prior(n_factors: int, reg: float | None, like: Tensor) -> Prior:
-    "The fixed ridge, or the prior that learning starts from."
+def ridge_prior(n_factors: int, reg: float | None, per_rating: float = 0.0, device: torch.device | None = None) -> Prior:
+    """The fixed ridge, which grows by `per_rating` with each of a row's ratings, or the prior that learning
+    starts from."""
     factor = (n_factors / EXPLAINED) ** 0.5 if reg is None else reg
-    diagonal = torch.tensor([factor] * n_factors + [BIAS_RIDGE]).to(like)
-    return Prior(torch.diag(diagonal), torch.zeros_like(diagonal))
+    diagonal = torch.tensor([factor] * n_factors + [BIAS_RIDGE], device=device)
+    growth = torch.diag(torch.tensor([float(per_rating)] * n_factors + [0.0, 0.0], device=device)) if per_rating else None
+    return Prior(torch.diag(diagonal), torch.zeros_like(diagonal), growth)
 
 
 def side_features(data: Interactions, taste: Taste | None, content: Content) -> tuple[np.ndarray | None, np.ndarray | None]:
-    "Features of users and of items (n, f): taste first, then what `fit` was given; None for a side without any."
+    """Features of users and of items (n, f): taste first, then what `fit` was given; None for a side without
+    any."""
     given = (None if side is None else side.centered(counts) for side, counts in zip(content, (data.user_counts, data.item_counts)))
     both = ([block for block in blocks if block is not None] for blocks in zip(taste[:2] if taste else (None, None), given))
     return tuple(np.hstack(blocks) if blocks else None for blocks in both)
 
 # %% ../nbs/08_als.ipynb #bbe88551
-def start_parts(data: Interactions, ratings: Tensor, n_factors: int, prior: Prior, features: tuple[np.ndarray | None, np.ndarray | None], seed: int,
-                keep_source: bool = False, pool=None) -> tuple[Part, Part]:
-    """Both sides before the first sweep, users at zero, items at a first guess: damped mean ratings as biases, and factors from the
-    leading features, else random."""
-    device, k = ratings.device, n_factors
-    u, i = (torch.as_tensor(x, device=device) for x in (data.users, data.items))
-    parts, sums = [], ratings.new_zeros(data.n_items)
-    for groups, values in zip(group_both(u, i, ratings, data.n_users, data.n_items, k, pool=pool, keep_source=keep_source), features):
-        values, rated = None if values is None else torch.as_tensor(values).to(ratings), groups.counts > 0
-        parts.append(Part(groups, prior, ratings.new_zeros(groups.n_rows, k + 1), rated, standardized_features(values, rated)))
+def start_parts(table: Interactions, n_factors: int, prior: Prior, features: tuple[np.ndarray | None, np.ndarray | None], seed: int,
+                device: torch.device | None = None, keep_source: bool = False, pool=None) -> tuple[Part, Part]:
+    """Both sides of a standardized table before the first sweep, users at zero, items at a first guess:
+    damped mean ratings as biases, and factors from the leading features, else random."""
+    k, parts = n_factors, []
+    for groups, values in zip(group_both(table, k, pool=pool, keep_source=keep_source, device=device), features):
+        values, rated = None if values is None else torch.as_tensor(values).to(prior.precision), groups.counts > 0
+        parts.append(Part(groups, prior, prior.precision.new_zeros(groups.n_rows, k + 1), rated, standardized_features(values, rated)))
     items = parts[1]
+    sums = prior.precision.new_zeros(table.n_items)
     for bucket in items.groups.buckets:  # always in the same order, unlike index_add_ on a GPU
         sums[bucket.rows] = bucket.values.sum(1)
     bias = sums / (items.groups.counts + 5)
-    factors = torch.randn(data.n_items, k, generator=torch.Generator().manual_seed(seed)).to(ratings)
+    factors = torch.randn(table.n_items, k, generator=torch.Generator().manual_seed(seed)).to(sums)
     if items.features is not None:
         leading = items.features.values[:, :k]
         factors[:, :leading.shape[1]] = leading
@@ -116,14 +120,10 @@ def start_parts(data: Interactions, ratings: Tensor, n_factors: int, prior: Prio
 PRIOR_ROWS = 20.0  # rows that the starting prior counts as
 
 
-def shared_by(part: Part) -> Tensor | None:
-    "What each rating adds to the other side's Grams under a ridge per rating."
-    return None if part.shared is None else shared_gram(part.shared)
-
-
 def half_sweep(part: Part, other: Part, noise_precision: float, learn: bool, pool, covariance: bool = False) -> Solved:
-    "Solve all rows of `part`; with `learn`, keep their uncertainty for the other side's turn. It is found then, and with `covariance`."
-    known = Known(gather_table(other.vectors), part.prior, noise_precision, other.spread if learn else None, shared_by(other))
+    """Solve all rows of `part`; with `learn`, keep their uncertainty for the other side's turn. It is found
+    then, and with `covariance`."""
+    known = Known(gather_table(other.vectors), part.prior, noise_precision, other.spread if learn else None)
     solved = solve_rows(part.groups, known, covariance=learn or covariance, pool=pool)
     part.vectors = solved.vectors
     if learn:
@@ -132,16 +132,13 @@ def half_sweep(part: Part, other: Part, noise_precision: float, learn: bool, poo
 
 
 def penalty(part: Part) -> float:
-    "Sum over rows of (θ - m)ᵀ Λ (θ - m)."
-    away = part.vectors - part.prior.mean
-    return float(((away @ part.prior.precision) * away).sum(dtype=torch.float64))
-
-
-def shared_penalty(part: Part, other: Part) -> float:
-    "What it costs a side's vectors that all rows of the other are taken to be uncertain alike: the sum over ratings of ν |p|²."
-    if other.shared is None:
-        return 0.0
-    return float((part.groups.counts * (part.vectors[:, :-1].square() @ other.shared[:part.vectors.shape[1] - 1]).double()).sum())
+    "Sum over rows of (θ - m)ᵀ Λ (θ - m), and of what a ridge that grows with a row's ratings adds."
+    away, growth = part.vectors - part.prior.mean, part.prior.per_rating
+    total = float(((away @ part.prior.precision) * away).sum(dtype=torch.float64))
+    if growth is not None:
+        bordered = torch.cat([part.vectors, part.vectors.new_full((len(part.vectors), 1), -1.0)], 1)
+        total += float((part.groups.counts * ((bordered @ growth) * bordered).sum(1).double()).sum())
+    return total
 
 
 def slope_penalty(part: Part) -> float:
@@ -159,7 +156,7 @@ def learned_noise(part: Part, solved: Solved, noise_precision: float, n_ratings:
     return 1 / max(error / n_ratings, 1e-4)
 
 # %% ../nbs/08_als.ipynb #dfc9b440
-def regress(features: Features, target: Tensor, precision: Tensor) -> Features:
+def regress(features: Regressors, target: Tensor, precision: Tensor) -> Regressors:
     "Ridge regression of `target` (n, d) on the features, and the ridge for the next time."
     f, d = len(features.eigenvalues), target.shape[1]
     shrunk = features.eigenvalues + features.ridge
@@ -169,11 +166,12 @@ def regress(features: Features, target: Tensor, precision: Tensor) -> Features:
 
 
 def ridge_around_features(part: Part, start: Prior) -> Prior:
-    "The fixed ridge around what features say of each row, by a regression of the rows' vectors whose own ridge is fixed too."
+    """The fixed ridge around what features say of each row, by a regression of the rows' vectors whose own
+    ridge is fixed too."""
     if part.features is None:
         return start
     part.features = replace(regress(part.features, part.vectors, start.precision), ridge=part.features.ridge)
-    return Prior(start.precision, part.features.values @ part.features.slopes)
+    return replace(start, mean=part.features.values @ part.features.slopes)
 
 
 def learned_prior(part: Part, solved: Solved, start: Prior) -> Prior:
@@ -196,16 +194,18 @@ PATIENCE, MIN_GAIN = 2, 1e-4  # validation: stop after so many sweeps without a 
 
 @dataclass
 class Sweeps:
-    "A fit in progress or finished: both sides, the noise precision, a row of history per sweep, and the solve that users came from."
+    """A fit in progress or finished: both sides, the noise precision, a row of history per sweep, and the
+    solves that users and items came from."""
     users: Part
     items: Part
     noise_precision: float
     history: list[dict]
-    solved: Solved | None = None
+    solved: tuple[Solved, Solved] | None = None
 
 
-def run_sweeps(users: Part, items: Part, n_sweeps: int, learn: bool, pool, validation=None, ahead: float = 0.0) -> Sweeps:
-    "Sweep until `n_sweeps` are done or the error on `validation` (users, items, ratings as tensors) has stopped falling; `ahead` as in AHEAD."
+def run_sweeps(users: Part, items: Part, n_sweeps: int, learn: bool, pool, validation: Interactions | None = None, ahead: float = 0.0) -> Sweeps:
+    """Sweep until `n_sweeps` are done or the error on `validation` (standardized, on the device) has stopped
+    falling; `ahead` as in AHEAD."""
     state, start, n_ratings = Sweeps(users, items, 1.25 if learn else 1.0, []), users.prior, int(users.groups.counts.sum())
     best, since, last, begin = (float("inf"), None), 0, items.vectors, time.perf_counter()
     solved = {"users": half_sweep(users, items, state.noise_precision, learn, pool)}
@@ -218,59 +218,67 @@ def run_sweeps(users: Part, items: Part, n_sweeps: int, learn: bool, pool, valid
                 part.prior = learned_prior(part, solved[name], start) if learn else ridge_around_features(part, start)
             if part is users:
                 last, items.vectors = items.vectors, items.vectors + step * (items.vectors - last)
-            solved[name] = half_sweep(part, other, state.noise_precision, learn, pool, covariance=part is users and sweep == n_sweeps)
-        objective = solved["users"].objective + penalty(items) + (0 if learn else shared_penalty(items, users) + slope_penalty(users) + slope_penalty(items))
+            solved[name] = half_sweep(part, other, state.noise_precision, learn, pool, covariance=sweep == n_sweeps or validation is not None)
+        state.solved = solved["users"], solved["items"]
+        objective = solved["users"].objective + penalty(items) + (0 if learn else slope_penalty(users) + slope_penalty(items))
         row = {"sweep": sweep, "objective": objective, "noise": state.noise_precision ** -0.5, "seconds": time.perf_counter() - begin}
         state.history.append(row)
         if validation is None:
             continue
-        row["validation_rmse"] = error = score_pairs(users.vectors, items.vectors, *validation)
+        row["validation_rmse"] = error = score_pairs(users.vectors, items.vectors, validation)
         gained = error < best[0] - MIN_GAIN
-        best, since = ((error, (replace(users), replace(items), state.noise_precision, solved["users"])), 0) if gained else (best, since + 1)
+        best, since = ((error, (replace(users), replace(items), state.noise_precision, state.solved)), 0) if gained else (best, since + 1)
         if since == PATIENCE:
             break
-    state.solved = solved["users"]
     if best[1] is not None:
         state.users, state.items, state.noise_precision, state.solved = best[1]
     return state
 
 # %% ../nbs/08_als.ipynb #b4fc22f5
-def score_pairs(users: Tensor, items: Tensor, user: Tensor, item: Tensor, ratings: Tensor) -> float:
-    "RMSE of p·q + b_u + b_i on pairs of positions, in blocks that bound the memory."
-    def squares(u: Tensor, i: Tensor, r: Tensor) -> Tensor:
-        p, q = users[u], items[i]
-        return ((p[:, :-1] * q[:, :-1]).sum(1) + p[:, -1] + q[:, -1] - r).double().square()
-    blocks = zip(user.split(1 << 16), item.split(1 << 16), ratings.split(1 << 16))
-    return float(torch.cat([squares(*block) for block in blocks]).mean().sqrt())
+def score_pairs(users: Tensor, items: Tensor, table: Interactions) -> float:
+    "RMSE of p·q + b_u + b_i on a table of tensors, in blocks that bound the memory."
+    squares = []
+    for _, block in table.blocks(1 << 16):
+        p, q = users[block.users], items[block.items]
+        squares.append(((p[:, :-1] * q[:, :-1]).sum(1) + p[:, -1] + q[:, -1] - block.ratings).double().square())
+    return float(torch.cat(squares).mean().sqrt())
 
 # %% ../nbs/08_als.ipynb #26c9e6a7
 @dataclass(frozen=True)
-class SpreadPosterior(Posterior):
-    """Independent normal posteriors: `user` (n_users + 1, 2k + 1) and `item` (n_items + 1, 2k + 1) hold variances of the factors, their
-    covariances with the bias, and the variance of the bias; the last row is that of an unknown user or item."""
-    user: np.ndarray
-    item: np.ndarray
+class Spread(Errors):
+    """Independent normal posteriors of the rows: `spread` (n + 1, 2k + 1) has variances of the factors, their
+    covariances with the bias, and the variance of the bias. With `counted` the other side's rows were
+    solved as if this side were that uncertain, else as if it were known."""
+    spread: np.ndarray = by_row(spare=True)
+    noise: np.ndarray = by_row(spare=True)
+    counted: bool = True
+    kind: ClassVar[str] = "spread"
+    known: ClassVar[bool] = True
 
-    def variance(self, model: FactorModel, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        "Variance of the predictions for positions, -1 for unknown."
-        out, k = np.empty(len(users)), model.n_factors
-        for start in range(0, len(users), 1 << 16):
-            u, i = users[start:start + (1 << 16)], items[start:start + (1 << 16)]
+    def variance(self, model: Model, pairs: Pairs) -> np.ndarray:
+        "Variance of the predictions for pairs."
+        out, k, theirs = np.empty(len(pairs)), model.n_factors, model.item.errors.spread
+        for at, block in pairs.blocks(1 << 16):
+            u, i = block.users, block.items
             p = np.where((u >= 0)[:, None], model.user.factors[u], 0)
             q = np.where((i >= 0)[:, None], model.item.factors[i], 0)
-            pv, pc, qv, qc = self.user[u, :k], self.user[u, k:2 * k], self.item[i, :k], self.item[i, k:2 * k]
+            pv, pc, qv, qc = self.spread[u, :k], self.spread[u, k:2 * k], theirs[i, :k], theirs[i, k:2 * k]
             both = (q * q * pv + p * p * qv + pv * qv + 2 * q * pc + 2 * p * qc).sum(1)
-            out[start:start + len(u)] = np.maximum(both + self.user[u, 2 * k] + self.item[i, 2 * k], 0)
+            out[at] = np.maximum(both + self.spread[u, 2 * k] + theirs[i, 2 * k], 0)
         return out
 
-    def assumed(self, side: str) -> np.ndarray | None:
-        "The spread of a side with which rows of the other are solved, (n + 1, 2k + 1) or one row for all; None if it is taken as known."
-        return getattr(self, side)
+    def block(self, model: Model, users: np.ndarray, linear: np.ndarray) -> np.ndarray:
+        "Variance (n, n_items) for some users and all items: the same sum, as four products."
+        k, q, theirs = model.n_factors, model.item.factors, model.item.errors.spread[:-1]
+        p = np.where((users >= 0)[:, None], model.user.factors[users], 0)
+        pv, pc, qv, qc = self.spread[users, :k], self.spread[users, k:2 * k], theirs[:, :k], theirs[:, k:2 * k]
+        total = pv @ (q * q).T + (p * p + pv) @ qv.T + (2 * pc) @ q.T + (2 * p) @ qc.T
+        return np.maximum(total + self.spread[users, 2 * k, None] + theirs[:, 2 * k], 0)
 
 # %% ../nbs/08_als.ipynb #7cb375b0
 def move_spread(rows: Tensor, shift: Tensor, scale: float) -> np.ndarray:
-    """Rows of a spread (n, 2k + 1) after the factors are centered and scaled to stars; `shift` (k,) is the other side's mean vector, which
-    centering moves into this side's biases: b + shift · p."""
+    """Rows of a spread (n, 2k + 1) after the factors are centered and scaled to stars; `shift` (k,) is the
+    other side's mean vector, which centering moves into this side's biases: b + shift · p."""
     k = len(shift)
     v, c, b = rows[:, :k], rows[:, k:2 * k], rows[:, 2 * k]
     bias = b + (v * shift.square() + 2 * c * shift).sum(1)
@@ -287,92 +295,62 @@ def spread_in_stars(part: Part, shift: Tensor, scale: float) -> np.ndarray:
     unknown = torch.cat([covariance.diagonal()[:k], covariance[k, :k], covariance[k, k:]])
     return move_spread(torch.cat([part.spread[:-1], unknown[None]]), shift, scale)
 
-
-def shared_in_stars(part: Part, shift: Tensor, scale: float) -> np.ndarray:
-    "The spread (2k + 1,) that all rows of a side are taken to have, in stars; empty if there is none."
-    return np.zeros(0, np.float32) if part.shared is None else move_spread(part.shared[None], shift, scale)[0]
-
 # %% ../nbs/08_als.ipynb #7db0de0e
 NOISE_RATINGS = 2.0  # that a guess of the noise, all of the ratings' variance, counts as
 
 
-@dataclass(frozen=True)
-class RidgePosterior(SpreadPosterior):
-    """The same around a fixed ridge: what is open about a side while the other is as it was found. Rows are solved as if the other side were
-    known or, with a ridge per rating, as if all of it were uncertain alike: `user_shared` and `item_shared` (2k + 1,), else empty."""
-    user_shared: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
-    item_shared: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
-
-    def assumed(self, side: str) -> np.ndarray | None:
-        shared = getattr(self, f"{side}_shared")
-        return shared if len(shared) else None
-
-
-def ridge_spread(state: Sweeps, n_ratings: int, pool) -> None:
-    "Give both sides of a fit with a fixed ridge their spread, and the noise and priors in the unit that goes with it; vectors stay as they are."
-    users, items, fitted, solved = state.users, state.items, 0.0, []
-    for part, other in ((users, items), (items, users)):
-        found = state.solved  # users were solved last, with their covariance unless validation rows ended the sweeps early
-        if part is items or found.variances is None:
-            found = solve_rows(part.groups, Known(gather_table(other.vectors), part.prior, shared=shared_by(other)), covariance=True, pool=pool)
+def ridge_spread(state: Sweeps, n_ratings: int) -> None:
+    """Give both sides of a fit with a fixed ridge their spread, from the covariances that came with their
+    last solves, and the noise and priors in the unit that goes with it."""
+    fitted, sides = 0.0, tuple(zip((state.users, state.items), state.solved))
+    for part, found in sides:
         fitted += part.vectors.numel() - float((part.prior.precision * found.total_covariance).sum())
-        if other.shared is not None:
-            fitted -= float((part.groups.counts * (found.variances[:, :-1] @ other.shared[:found.variances.shape[1] - 1])).sum())
-        solved.append(found)
-    left, free = solved[0].objective - penalty(users) - shared_penalty(users, items), max(n_ratings - fitted, 0.1 * n_ratings)  # where nearly all was fitted, little is known of it
-    state.noise_precision = (free + NOISE_RATINGS) / (max(left, 0) + NOISE_RATINGS)
-    for part, found in zip((users, items), solved):
-        part.spread = spread_table(found.variances / state.noise_precision, found.covariances / state.noise_precision)
-        part.prior = Prior(part.prior.precision * state.noise_precision, part.prior.mean)
+        if part.prior.per_rating is not None:
+            growth = part.prior.per_rating.diagonal()[:-1]
+            fitted -= float((part.groups.counts * (found.variances @ growth)).sum())
+    left, free = state.solved[0].objective - penalty(state.users), max(n_ratings - fitted, 0.1 * n_ratings)  # where nearly all was fitted, little is known of it
+    tau = state.noise_precision = (free + NOISE_RATINGS) / (max(left, 0) + NOISE_RATINGS)
+    for part, found in sides:
+        growth = part.prior.per_rating
+        part.spread = spread_table(found.variances / tau, found.covariances / tau)
+        part.prior = Prior(part.prior.precision * tau, part.prior.mean, None if growth is None else growth * tau)
 
 # %% ../nbs/08_als.ipynb #b2b7b492
 def check_whole(**settings: tuple[int | None, int]) -> None:
-    "Raise SettingError unless each setting, (value, least), is a whole number of at least that; None stands for a default."
+    """Raise SettingError unless each setting, (value, least), is a whole number of at least that; None stands
+    for a default."""
     for name, (value, least) in settings.items():
         if value is not None and not (isinstance(value, (int, np.integer)) and value >= least):
             raise SettingError(f"{name}={value}; it must be a whole number, {least} or more")
-
-# %% ../nbs/08_als.ipynb #cfd6b4e9
-def sweep_sides(solver: "ALSMF", data: Interactions, reg: float | None, units: tuple[float, float], validation: Interactions | None,
-                content: Content, device: torch.device, pool) -> tuple[Sweeps, Taste | None]:
-    "Both sides, swept with the settings of `solver` under learned priors or a fixed ridge, and the taste features of the former; `units` as of `standard_units`."
-    k, learn, (mean, scale) = solver.n_factors or choose_factors(data), reg is None, units
-    ratings = torch.as_tensor((data.ratings - np.float32(mean)) / np.float32(scale)).to(device)
-    watched = None if validation is None else watched_tensors(validation, mean, scale, device)
-    taste = taste_features(data, solver.n_taste, solver.seed) if learn and solver.n_taste else None
-    features = side_features(data, taste, content)
-    users, items = start_parts(data, ratings, k, ridge_prior(k, reg, ratings), features, solver.seed, pool=pool)
-    del ratings  # both sides hold them now
-    if not learn and solver.reg_per_rating:
-        users.shared = items.shared = torch.tensor([float(solver.reg_per_rating)] * k + [0.0] * (k + 1)).to(users.vectors)
-    return run_sweeps(users, items, solver.n_sweeps, learn, pool, watched, AHEAD if learn else 0.0), taste
 
 # %% ../nbs/08_als.ipynb #22c98fef
 HEAVY_TAILS = 6.0  # excess kurtosis
 TAIL_REG = 20.0
 
 
-def has_heavy_tails(ratings: np.ndarray) -> bool:
-    "Whether ratings have far more in their tails than normal ones."
-    mean, scale = standard_units(ratings)
-    return float((((ratings - mean) / scale) ** 4).mean(dtype=np.float64)) - 3 > HEAVY_TAILS
+def has_heavy_tails(standardized: np.ndarray) -> bool:
+    "Whether ratings (of mean zero and unit variance) have far more in their tails than normal ones."
+    return float((standardized ** 4).mean(dtype=np.float64)) - 3 > HEAVY_TAILS
 
 # %% ../nbs/08_als.ipynb #2c64d40c
 class ALSMF(RatingEstimator):
     """Matrix factorization with biases by alternating least squares, with learned priors or a fixed ridge.
 
-    `n_factors`: None for 22 where users and items average 100 ratings, 4 where users average fewer than 4, else 14; `reg`: None learns the priors and the noise (where ratings have heavy tails it is 20), a number
-    is a fixed ridge on factors (around what features say of them) for ratings scaled to unit variance (biases: 4), to which `reg_per_rating` adds so much for each of a row's ratings; `n_sweeps`: passes over both sides, fewer if `fit`
-    is given validation rows; `n_taste`: taste features that inform learned priors, 0 for none; `seed`; `n_jobs`: threads, -1 for all
-    cores (results do not depend on it); `device`: 'auto', 'cpu' or 'cuda'.
+    `n_factors`: None for 22 where users and items average 100 ratings, 4 where users average fewer than 4,
+    else 14; `reg`: None learns the priors and the noise (where ratings have heavy tails it is 20), a number
+    is a fixed ridge on factors (around what features say of them) for ratings scaled to unit variance
+    (biases: 4), to which `reg_per_rating` adds so much for each of a row's ratings; `n_sweeps`: passes over
+    both sides, fewer if `fit` is given validation rows; `n_taste`: taste features that inform learned priors,
+    0 for none; `seed`; `n_jobs`: threads, -1 for all cores (results do not depend on it); `device`: 'auto',
+    'cpu' or 'cuda'; `keep_ratings`: whether the model remembers who rated what.
     """
     solver = "als"
 
     def __init__(self, n_factors: int | None = None, reg: float | None = None, reg_per_rating: float = 0.0, n_sweeps: int = 10, n_taste: int = 64,
-                 seed: int = 0, n_jobs: int = -1, device: str = "auto", user_col: str | None = None, item_col: str | None = None,
-                 rating_col: str | None = None):
+                 seed: int = 0, n_jobs: int = -1, device: str = "auto", keep_ratings: bool = True,
+                 user_col: str | None = None, item_col: str | None = None, rating_col: str | None = None):
         self.n_factors, self.reg, self.reg_per_rating, self.n_sweeps, self.n_taste = n_factors, reg, reg_per_rating, n_sweeps, n_taste
-        self.seed, self.n_jobs, self.device = seed, n_jobs, device
+        self.seed, self.n_jobs, self.device, self.keep_ratings = seed, n_jobs, device, keep_ratings
         self.user_col, self.item_col, self.rating_col = user_col, item_col, rating_col
 
     @classmethod
@@ -390,25 +368,25 @@ class ALSMF(RatingEstimator):
             raise SettingError(f"reg_per_rating={self.reg_per_rating!r} is part of a fixed ridge, and reg=None learns it; give both, say reg=3")
 
     def _solve(self, data: Interactions, validation: Interactions | None, content: Content) -> Solution:
-        device, k, units = pick_device(self.device), self.n_factors or choose_factors(data), standard_units(data.ratings)
-        reg = TAIL_REG if self.reg is None and has_heavy_tails(data.ratings) else self.reg
+        device, k, table = pick_device(self.device), self.n_factors or choose_factors(data), data.standardized()
+        reg = TAIL_REG if self.reg is None and has_heavy_tails(table.ratings) else self.reg
         rows, n_taste = data.n_users + data.n_items, self.n_taste if reg is None else 0
         check_memory(64e6 + 60 * len(data) + 4 * rows * (16 * (k + 1) + 6 * n_taste) + 100 * k**2 + content.n_bytes(data.n_users), f"ALSMF with {k} factors on {len(data):,} ratings")
+        learn, watched = reg is None, validation and on_device(validation.standardized(data.units), device)
         with worker_pool(self.n_jobs, device) as pool:  # one torch thread outside the pool: no sum depends on n_jobs
-            state, taste = sweep_sides(self, data, reg, units, validation, content, device, pool)
-            if reg is not None:
-                ridge_spread(state, len(data), pool)
-            return in_stars(state, *units, reg is None, taste)
-
-# %% ../nbs/08_als.ipynb #1dd6fdfa
-def watched_tensors(data: Interactions, mean: float, scale: float, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    "Validation rows as the sweeps want them."
-    return tuple(torch.as_tensor(x, device=device) for x in (data.users.astype(np.int64), data.items.astype(np.int64),
-                                                             ((data.ratings - mean) / scale).astype(np.float32)))
+            taste = taste_features(table, n_taste, self.seed) if n_taste else None
+            prior = ridge_prior(k, reg, 0.0 if learn else self.reg_per_rating, device)
+            sides = start_parts(table, k, prior, side_features(table, taste, content), self.seed, device, pool=pool)
+            del table  # the sides hold its ratings now
+            state = run_sweeps(*sides, self.n_sweeps, learn, pool, watched, AHEAD if learn else 0.0)
+            if not learn:
+                ridge_spread(state, len(data))
+            return in_stars(state, data.units, learn, taste)
 
 # %% ../nbs/08_als.ipynb #a19ac79f
-def row_prior(part: Part, other: Part, noise_precision: float, scale: float, taste: np.ndarray | None, damping: float) -> RowPrior:
-    """A side's prior in stars, with both sides' factors centered; `taste` (n_other, f) and `damping`, that of the side, are as in `Taste`.
+def row_prior(part: Part, other: Part, noise_precision: float, scale: float, basis: TasteBasis | None) -> tuple[RowPrior, TasteBasis | None]:
+    """A side's prior in stars, with both sides' factors centered, and the taste basis (n_other, d) that goes
+    with it: what each rated row adds to [factors, bias].
 
     Centering and scaling are one affine map of [factors, bias], t(x) = T x + c; the prior goes through it.
     """
@@ -418,31 +396,35 @@ def row_prior(part: Part, other: Part, noise_precision: float, scale: float, tas
     matrix[k, :k], matrix[k, k] = scale * shift, scale
     offset = -matrix @ vectors.mean(0)
     inverse = torch.linalg.inv(matrix)
-    mean, implicit, given = part.prior.mean.double(), np.zeros((0, k + 1)), np.zeros((0, k + 1))
-    if mean.ndim == 2:
-        mean = mean[part.rated].mean(0)
+    in_stars = lambda precision: (inverse.T @ precision.double() @ inverse).cpu().numpy()
+    mean, more = part.prior.mean.double(), {}
+    mean = mean[part.rated].mean(0) if mean.ndim == 2 else mean
     if part.features is not None and part.features.slopes is not None:
-        n_taste = 0 if taste is None else taste.shape[1]
+        n_taste = 0 if basis is None else basis.basis.shape[1]
         step = (part.features.slopes / part.features.deviation[:, None]).double()  # per unit of the features as they came
-        mean, in_stars = mean - part.features.average.double() @ step, (step @ matrix.T).cpu().numpy()
-        implicit, given = (taste @ in_stars[:n_taste] if n_taste else implicit), in_stars[n_taste:]
-    precision = inverse.T @ part.prior.precision.double() @ inverse
-    return RowPrior(precision.cpu().numpy(), (matrix @ mean + offset).cpu().numpy(), scale ** 2 / noise_precision, implicit.astype(np.float32), given, damping)
+        mean, slopes = mean - part.features.average.double() @ step, (step @ matrix.T).cpu().numpy()
+        if n_taste:
+            basis = replace(basis, basis=(basis.basis @ slopes[:n_taste]).astype(np.float32))
+            more["taste"] = np.eye(k + 1)  # the slopes are in the basis, which is smaller for it
+        more["given"] = slopes[n_taste:]
+    if part.prior.per_rating is not None:
+        more |= {"per_rating": in_stars(part.prior.per_rating[:-1, :-1]), "origin": offset.cpu().numpy()}
+    prior = RowPrior(in_stars(part.prior.precision), (matrix @ mean + offset).cpu().numpy(), scale ** 2 / noise_precision, **more)
+    return prior, basis if "taste" in more else None
 
 
-def in_stars(state: Sweeps, mean: float, scale: float, learn: bool, taste: Taste | None) -> Solution:
+def in_stars(state: Sweeps, units: Units, learn: bool, taste: Taste | None) -> Solution:
     "The finished sweeps as a Solution in stars, factors and biases centered over the rated rows."
-    users, items = state.users, state.items
+    users, items, scale = state.users, state.items, units.deviation
     history = pd.DataFrame(state.history)
     history[[c for c in ("noise", "validation_rmse") if c in history]] *= scale
-    user_mean, item_mean = (part.vectors[part.rated, :-1].mean(0) for part in (users, items))
-    noise = np.full(len(users.rated) + 1, scale ** 2 / state.noise_precision, dtype=np.float32)
-    sides = ((users, item_mean), (items, user_mean))
-    spreads = [spread_in_stars(part, shift, scale) for part, shift in sides]
-    posterior = SpreadPosterior(noise, *spreads) if learn else RidgePosterior(noise, *spreads, *(shared_in_stars(part, shift, scale) for part, shift in sides))
-    tables = [part.vectors.cpu().numpy() for part in (users, items)]
-    rated = [part.rated.cpu().numpy() for part in (users, items)]
-    found = center(mean, scale, *tables, *rated)
-    bases = zip((taste.of_item, taste.of_user), taste.damping) if taste else [(None, 0.0)] * 2
-    priors = (row_prior(part, other, state.noise_precision, scale, *basis) for part, other, basis in zip((users, items), (items, users), bases))
-    return replace(found, **dict(zip(("user_prior", "item_prior"), priors)), history=history if learn else history.drop(columns="noise"), posterior=posterior)
+    numbers = lambda tensor: tensor.cpu().numpy()
+    found = centered(units, numbers(users.vectors), numbers(items.vectors), numbers(users.rated), numbers(items.rated))
+    bases = (None, None) if taste is None else (taste.of_item, taste.of_user)
+    found.user.prior, found.item.taste = row_prior(users, items, state.noise_precision, scale, bases[0])
+    found.item.prior, found.user.taste = row_prior(items, users, state.noise_precision, scale, bases[1])
+    noise = scale ** 2 / state.noise_precision
+    for side, part, other, variance in ((found.user, users, items, noise), (found.item, items, users, 1.0)):
+        shift = other.vectors[other.rated, :-1].mean(0)
+        side.errors = Spread(spread_in_stars(part, shift, scale), np.full(len(part.rated) + 1, variance, np.float32), counted=learn)
+    return replace(found, history=history if learn else history.drop(columns="noise"))

@@ -4,37 +4,36 @@
 
 # %% auto #0
 __all__ = ['NOISE_DOF', 'KNOWN_PRECISION', 'TIGHT', 'START_SWEEPS', 'START_TASTE', 'RELAX', 'MOST_LEVELS', 'HyperPriors',
-           'default_priors', 'Features', 'FeatureBlocks', 'feature_blocks', 'draw_wishart', 'Hyper', 'draw_hyper',
+           'default_priors', 'Rotated', 'FeatureBlocks', 'feature_blocks', 'draw_wishart', 'Hyper', 'draw_hyper',
            'draw_noise', 'draw_alpha', 'Drawn', 'draw_rows', 'apart', 'join', 'join_prior', 'less', 'Draw', 'scattered',
            'Chain', 'Sampler', 'tiny_sampler', 'draw_from_prior', 'draw_joint', 'pair_values', 'probes',
            'geweke_scores', 'Codes', 'start_thresholds', 'cell_limits', 'draw_latent', 'tail_deviate', 'latent_moments',
-           'fit_thresholds', 'level_probabilities', 'ProbitSampler', 'best_pair', 'PairMean', 'in_blocks', 'DrawnPrior',
-           'SampledPosterior', 'n_draws', 'Summary', 'new_row', 'drawn_prior', 'in_stars', 'run_chain', 'Watch',
-           'choose_sizes', 'rating_levels', 'start_rows', 'start_chain', 'BayesianMF', 'plot_chain', 'predict_levels',
-           'latent_of']
+           'fit_thresholds', 'ProbitSampler', 'best_pair', 'PairMean', 'DrawnPrior', 'Draws', 'n_draws', 'Summary',
+           'new_row', 'drawn_prior', 'latent_units', 'in_stars', 'run_chain', 'Watch', 'choose_sizes', 'rating_levels',
+           'start_rows', 'start_chain', 'BayesianMF', 'plot_chain', 'predict_levels']
 
 # %% ../nbs/09_bayes.ipynb #96e5239c
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from hashlib import sha256
+from typing import ClassVar, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from scipy.special import ndtr
 from torch import Tensor
 
 from .als import Part, Sweeps, check_whole, choose_factors, is_crowded, ridge_prior, run_sweeps, start_parts
-from .content import Taste, taste_features
+from .content import Taste, TasteBasis, taste_features
 from .data import SettingError, TrainingError, progress_bar
-from .encoding import Interactions
-from .model import (Content, FactorModel, Posterior, RatingEstimator, Solution, center, check_memory, fitted_method, local_state,
-                         positions_of, predict_frame, predict_positions)
+from .encoding import Interactions, Pairs, Units, by_row
+from .model import (Content, Errors, Levels, Model, RatingEstimator, Solution, centered, check_memory, fitted_method, level_probabilities,
+                         linear_predictions, local_state, pairs_of, predict_frame, predictive_sd)
 from .normal_equations import Bucket, Known, Prior, RowGroups, bucket_system, default_budget, factorize, gather_table, group_rows, predict_rows, worker_pool
-from .training import pick_device, standard_units
+from .training import on_device, pick_device
 
 # %% ../nbs/09_bayes.ipynb #ffea0e60
 NOISE_DOF = 16.0
@@ -55,7 +54,8 @@ class HyperPriors:
     slope_variance: float = 0.01  # guess of the variance of a user's own slope, where an item's features have squared length 1
 
     def inverse_scale(self, d: int) -> np.ndarray:
-        "Inverse scale matrix (d, d) of the Wishart prior: its degrees of freedom times the guessed covariance."
+        """Inverse scale matrix (d, d) of the Wishart prior: its degrees of freedom times the guessed
+        covariance."""
         return (d + self.extra_dof) * np.diag([self.factor_variance] * (d - 1) + [self.bias_variance])
 
 
@@ -65,8 +65,9 @@ def default_priors(n_factors: int, signal: float = 0.2) -> HyperPriors:
 
 # %% ../nbs/09_bayes.ipynb #2bddfc89
 @dataclass(frozen=True)
-class Features:
-    """Side features of one side: values (n, f), centered over the rated rows, zero in the others, rotated so that X'X is diagonal (f,).
+class Rotated:
+    """Side features of one side: values (n, f), centered over the rated rows, zero in the others, rotated so
+    that X'X is diagonal (f,).
 
     `middle` (g,) and `rotation` (g, f) lead there from the features as they were given.
     """
@@ -76,22 +77,24 @@ class Features:
     rotation: np.ndarray
 
     @classmethod
-    def rotate(cls, values: Tensor, rated: Tensor) -> "Features":
+    def of(cls, values: Tensor, rated: Tensor) -> "Rotated":
         "Center, decompose and rotate features (n, f); combinations that do not vary are dropped."
         middle = values[rated].double().mean(0)
-        centered = torch.where(rated[:, None], values.double() - middle, 0.0)
-        diagonal, rotation = torch.linalg.eigh(centered.T @ centered)
+        away = torch.where(rated[:, None], values.double() - middle, 0.0)
+        diagonal, rotation = torch.linalg.eigh(away.T @ away)
         keep = diagonal > 1e-6 * diagonal.max().clamp(min=1e-12) if len(diagonal) else diagonal > 0
-        return cls((centered @ rotation[:, keep]).to(values.dtype), *(x.cpu().numpy() for x in (diagonal[keep], middle, rotation[:, keep])))
+        return cls((away @ rotation[:, keep]).to(values.dtype), *(x.cpu().numpy() for x in (diagonal[keep], middle, rotation[:, keep])))
 
     def as_given(self, slopes: np.ndarray) -> np.ndarray:
-        "Intercept and slopes (1 + g, d) on the features as they were given, of intercept and slopes (1 + f, d) on `values`."
+        """Intercept and slopes (1 + g, d) on the features as they were given, of intercept and slopes (1 + f,
+        d) on `values`."""
         given = self.rotation @ slopes[1:]
         return np.vstack([slopes[0] - self.middle @ given, given])
 
 # %% ../nbs/09_bayes.ipynb #0a8fde14
 class FeatureBlocks(NamedTuple):
-    "Taste features of both sides, and for each what `fit` was given (n, g), divided by `sizes` so that a row's squared length is 1 on average; maybe no columns."
+    """Taste features of both sides, and for each what `fit` was given (n, g), divided by `sizes` so that a
+    row's squared length is 1 on average; maybe no columns."""
     taste: Taste
     given: list[np.ndarray]
     sizes: list[float]
@@ -100,7 +103,8 @@ class FeatureBlocks(NamedTuple):
 def feature_blocks(data: Interactions, n_taste: int, content: Content, seed: int) -> FeatureBlocks:
     "The features of a table's users and items."
     counts = data.user_counts, data.item_counts
-    taste = taste_features(data, n_taste, seed) if n_taste else Taste(*(np.zeros((len(n), 0), np.float32) for n in (*counts, *counts[::-1])))
+    none = [np.zeros((len(n), 0), np.float32) for n in counts]
+    taste = taste_features(data, n_taste, seed) if n_taste else Taste(*none, *map(TasteBasis, none[::-1]))
     values = [np.zeros((len(n), 0), np.float32) if side is None else side.centered(n) for side, n in zip(content, counts)]
     sizes = [max(float(np.square(table).sum(1).mean()) ** 0.5, 1e-6) for table in values]
     return FeatureBlocks(taste, [table / size for table, size in zip(values, sizes)], sizes)
@@ -117,7 +121,8 @@ def draw_wishart(dof: float, inverse_scale: np.ndarray, rng: np.random.Generator
 # %% ../nbs/09_bayes.ipynb #d562b0b8
 @dataclass(frozen=True)
 class Hyper:
-    "Drawn hyper-parameters of one side: prior mean of each row (n, d), precision (d, d), slopes [m; B] (1 + f, d), ridge."
+    """Drawn hyper-parameters of one side: prior mean of each row (n, d), precision (d, d), slopes [m; B] (1 +
+    f, d), ridge."""
     mean: Tensor
     precision: Tensor
     slopes: np.ndarray
@@ -128,12 +133,13 @@ class Hyper:
         return Hyper(self.mean * unit, self.precision / (unit.T * unit), self.slopes * unit.cpu().numpy(), self.ridge)
 
 
-def draw_hyper(rows: Tensor, rated: Tensor, features: Features, ridge: float, priors: HyperPriors, rng: np.random.Generator,
+def draw_hyper(rows: Tensor, rated: Tensor, features: Rotated, ridge: float, priors: HyperPriors, rng: np.random.Generator,
                beta_term: bool = True) -> Hyper:
     """Draw precision, slopes and ridge of one side given its rows (n, d).
 
-    Precision and slopes are one joint draw: the precision with the slopes integrated out, then the slopes. `beta_term=False` leaves the
-    slopes' prior out of the Wishart's scale; only the test of the sampler does that.
+    Precision and slopes are one joint draw: the precision with the slopes integrated out, then the slopes.
+    `beta_term=False` leaves the slopes' prior out of the Wishart's scale; only the test of the sampler does
+    that.
     """
     d, f = rows.shape[1], len(features.diagonal)
     rows = rows * rated[:, None]
@@ -155,7 +161,8 @@ def draw_hyper(rows: Tensor, rated: Tensor, features: Features, ridge: float, pr
 
 # %% ../nbs/09_bayes.ipynb #27ac62b3
 def draw_noise(squares: np.ndarray, counts: np.ndarray, alpha: float, dof: float | None, rng: np.random.Generator) -> np.ndarray:
-    """Draw the noise precision of each row of one side given its weighted squared errors and number of ratings.
+    """Draw the noise precision of each row of one side given its weighted squared errors and number of
+    ratings.
 
     Its prior is Gamma(dof / 2, rate dof / (2 alpha)), whose mean is alpha; with dof=None it is alpha.
     """
@@ -163,7 +170,8 @@ def draw_noise(squares: np.ndarray, counts: np.ndarray, alpha: float, dof: float
 
 
 def draw_alpha(noise: np.ndarray, squares: np.ndarray, counts: np.ndarray, priors: HyperPriors, rng: np.random.Generator) -> float:
-    "Draw the global noise precision: 1 / alpha is Gamma given the users' precisions, or alpha given the squared errors if it is the only one."
+    """Draw the global noise precision: 1 / alpha is Gamma given the users' precisions, or alpha given the
+    squared errors if it is the only one."""
     dof, shape, rate = priors.noise_dof, priors.noise_shape, priors.noise_rate
     if dof is None:
         return float(rng.gamma(shape + counts.sum() / 2, 1 / (rate + squares.sum() / 2)))
@@ -173,7 +181,8 @@ def draw_alpha(noise: np.ndarray, squares: np.ndarray, counts: np.ndarray, prior
 # %% ../nbs/09_bayes.ipynb #d8880046
 @dataclass(frozen=True)
 class Drawn:
-    "Rows of one side: drawn vectors and conditional means (n, d), and squared errors at the draws (n,), weighted where the table is."
+    """Rows of one side: drawn vectors and conditional means (n, d), and squared errors at the draws (n,),
+    weighted where the table is."""
     vectors: Tensor
     means: Tensor
     squared_errors: Tensor
@@ -182,8 +191,9 @@ class Drawn:
 def draw_rows(groups: RowGroups, known: Known, normal: Tensor, old: Tensor, relax: float = 0.0, pool: ThreadPoolExecutor | None = None) -> Drawn:
     """Draw every row from its conditional posterior N(mean, A⁻¹), given standard normal numbers (n, d).
 
-    With `relax` between -1 and 0 the draw leans to the other side of the mean from the `old` row: its standardized deviation is
-    relax times the old one plus fresh noise (Adler 1981). The distribution stays the same if the old row had it.
+    With `relax` between -1 and 0 the draw leans to the other side of the mean from the `old` row: its
+    standardized deviation is relax times the old one plus fresh noise (Adler 1981). The distribution stays
+    the same if the old row had it.
     """
     drawn = Drawn(torch.empty_like(normal), torch.empty_like(normal), normal.new_empty(len(normal)))
 
@@ -218,7 +228,8 @@ def join(rows: Tensor, between: Tensor) -> Tensor:
 
 
 def join_prior(hyper: Hyper, mean: Tensor, precision: Tensor, slopes: np.ndarray) -> Hyper:
-    "The prior of longer rows: between factors and bias, and apart from both, N(mean (n, f), precision⁻¹ (f, f)) with `slopes` (1 + n_features, f)."
+    """The prior of longer rows: between factors and bias, and apart from both, N(mean (n, f), precision⁻¹ (f,
+    f)) with `slopes` (1 + n_features, f)."""
     k, f = len(hyper.precision) - 1, len(precision)
     order = [*range(k), *range(k + 1, k + 1 + f), k]  # of [factors, bias, between]
     return Hyper(join(hyper.mean, mean), torch.block_diag(hyper.precision, precision)[order][:, order], np.hstack([hyper.slopes, slopes])[:, order], hyper.ridge)
@@ -254,10 +265,11 @@ def scattered(part: Part, normal: Tensor) -> Tensor:
 class Chain:
     """Where a Gibbs chain over one table of ratings is, and a move of one side.
 
-    `users` and `items` hold the standardized ratings by row and where it starts; `features` also set the precision, float32 or float64. With
-    `known` columns of the items (n_items, f), which stay as they are, users have slopes on these: rows are [factors, slopes or known, bias].
+    `users` and `items` hold the standardized ratings by row and where it starts; `features` also set the
+    precision, float32 or float64. With `known` columns of the items (n_items, f), which stay as they are,
+    users have slopes on these: rows are [factors, slopes or known, bias].
     """
-    def __init__(self, users: Part, items: Part, features: tuple[Features, Features], priors: HyperPriors, noise_precision: float = 2.0,
+    def __init__(self, users: Part, items: Part, features: tuple[Rotated, Rotated], priors: HyperPriors, noise_precision: float = 2.0,
                  seed: int = 0, pool: ThreadPoolExecutor | None = None, relax: float = 0.0, beta_term: bool = True, known: Tensor | None = None):
         self.features, self.priors, self.pool, self.relax, self.beta_term = features, priors, pool, relax, beta_term
         self.by_user, self.by_item, self.rated, self.like = users.groups, items.groups, (users.rated, items.rated), features[0].values
@@ -276,7 +288,8 @@ class Chain:
         return torch.randn(rows.shape, generator=self.generator, dtype=self.like.dtype, device=self.like.device)
 
     def draw_prior(self, side: int, rows: Tensor) -> Hyper:
-        "Hyper-parameters of one side given its rows; its ridge is kept for the next time. Of users also the precision of their slopes, whose mean is zero."
+        """Hyper-parameters of one side given its rows; its ridge is kept for the next time. Of users also the
+        precision of their slopes, whose mean is zero."""
         rows, slopes = apart(rows, self.k)
         hyper = draw_hyper(rows, self.rated[side], self.features[side], self.ridges[side], self.priors, self.rng, self.beta_term)
         self.ridges[side] = hyper.ridge
@@ -287,12 +300,14 @@ class Chain:
         return join_prior(hyper, torch.zeros_like(slopes), precision, np.zeros((len(hyper.slopes), len(precision))))
 
     def slope_scale(self, known: Tensor) -> tuple[int, np.ndarray]:
-        "Degrees of freedom and inverse scale of the Wishart prior of the slopes' precision; it follows when the unit of `known` changes."
+        """Degrees of freedom and inverse scale of the Wishart prior of the slopes' precision; it follows when
+        the unit of `known` changes."""
         dof, size = known.shape[1] + self.priors.extra_dof, max(float(known.square().sum(1).mean()), 1e-3)
         return dof, dof * self.priors.slope_variance * size * np.eye(known.shape[1])
 
     def draw_side(self, side: int, rows: Tensor, groups: RowGroups, table: Tensor, noise: Tensor) -> tuple[Hyper, Drawn, np.ndarray, np.ndarray]:
-        "Hyper-parameters and rows of one side, drawn given its rows as they are; and the rows' squared errors and numbers of ratings."
+        """Hyper-parameters and rows of one side, drawn given its rows as they are; and the rows' squared
+        errors and numbers of ratings."""
         hyper = self.draw_prior(side, rows)
         drawn = draw_rows(groups, Known(table, Prior(hyper.precision, hyper.mean), noise), self.normal(rows), rows, self.relax, self.pool)
         return hyper, drawn, *(x.double().cpu().numpy() for x in (drawn.squared_errors, groups.counts))
@@ -328,7 +343,8 @@ class Sampler(Chain):
         return rows  # for a sampler whose unit may change with a sweep
 
     def widen(self, rng: np.random.Generator) -> None:
-        "Put users' slopes from their prior, and the items' known columns, beside rows that were drawn from theirs."
+        """Put users' slopes from their prior, and the items' known columns, beside rows that were drawn from
+        theirs."""
         if self.known.shape[1]:
             half = np.linalg.inv(np.linalg.cholesky(draw_wishart(*self.slope_scale(self.known), rng)))
             slopes = torch.as_tensor(rng.standard_normal((len(self.user), len(half))) @ half)
@@ -347,18 +363,19 @@ TIGHT = HyperPriors(factor_variance=0.3, bias_variance=0.3, extra_dof=12.0, mean
                     noise_shape=8.0, noise_rate=8.0, slope_variance=0.5)
 
 
-def tiny_sampler(priors: HyperPriors = TIGHT, kind: Callable = Sampler, seed: int = 0, **settings) -> tuple[Sampler, Tensor, Tensor]:
-    "A sampler, made by `kind`, in float64 for 24 of the ratings of 6 users on 6 items, with 4 features a side, and the pairs."
+def tiny_sampler(priors: HyperPriors = TIGHT, kind: Callable = Sampler, seed: int = 0, **settings) -> tuple[Sampler, Pairs]:
+    """A sampler, made by `kind`, in float64 for 24 of the ratings of 6 users on 6 items, with 4 features a
+    side, and the pairs."""
     rng = np.random.default_rng(seed)
-    users, items = (torch.as_tensor(x) for x in np.divmod(rng.permutation(36)[:24], 6))
-    full, like = torch.ones(6, dtype=torch.bool), torch.zeros(24, dtype=torch.float64)
-    parts = [Part(group_rows(a, b, like, 6, 6, 2, keep_source=True), Prior(torch.eye(3)), like.new_zeros(6, 3), full)
-             for a, b in ((users, items), (items, users))]
-    features = tuple(Features.rotate(torch.as_tensor(rng.standard_normal((6, 4))), full) for _ in range(2))
-    return kind(*parts, features, priors, seed=seed, **settings), users, items
+    pairs = Pairs(*(torch.as_tensor(x) for x in np.divmod(rng.permutation(36)[:24], 6)))
+    table = Interactions(pairs.users, pairs.items, torch.zeros(24, dtype=torch.float64), 6, 6)
+    full = torch.ones(6, dtype=torch.bool)
+    parts = [Part(group_rows(side, 2, keep_source=True), Prior(torch.eye(3)), table.ratings.new_zeros(6, 3), full) for side in (table, table.flipped)]
+    features = tuple(Rotated.of(torch.as_tensor(rng.standard_normal((6, 4))), full) for _ in range(2))
+    return kind(*parts, features, priors, seed=seed, **settings), pairs
 
 
-def draw_from_prior(features: Features, priors: HyperPriors, d: int, rng: np.random.Generator) -> tuple[Tensor, float]:
+def draw_from_prior(features: Rotated, priors: HyperPriors, d: int, rng: np.random.Generator) -> tuple[Tensor, float]:
     "Rows (n, d) of one side from the prior, and their ridge."
     ridge = rng.gamma(priors.ridge_shape, 1 / priors.ridge_rate)
     half = np.linalg.inv(np.linalg.cholesky(draw_wishart(d + priors.extra_dof, priors.inverse_scale(d), rng)))
@@ -368,7 +385,7 @@ def draw_from_prior(features: Features, priors: HyperPriors, d: int, rng: np.ran
     return torch.as_tensor(slopes[0] + features.values.numpy() @ slopes[1:] + rng.standard_normal((n, d)) @ half), ridge
 
 
-def draw_joint(sampler: Sampler, users: Tensor, items: Tensor, rng: np.random.Generator) -> None:
+def draw_joint(sampler: Sampler, pairs: Pairs, rng: np.random.Generator) -> None:
     "Put a model drawn from the prior, and ratings drawn from that model, into the sampler."
     priors = sampler.priors
     (sampler.user, first), (sampler.item, second) = (draw_from_prior(f, priors, 3, rng) for f in sampler.features)
@@ -376,19 +393,23 @@ def draw_joint(sampler: Sampler, users: Tensor, items: Tensor, rng: np.random.Ge
     sampler.widen(rng)
     none = np.zeros(len(sampler.user)), np.zeros(len(sampler.user))
     sampler.noise, sampler.item_noise = (torch.as_tensor(draw_noise(*none, alpha, priors.noise_dof, rng)) for alpha in (sampler.alpha, 1.0))
-    sd = (sampler.noise[users] * sampler.item_noise[items]) ** -0.5
-    ratings = pair_values(sampler.user, sampler.item, users, items) + sd * torch.as_tensor(rng.standard_normal(len(users)))
+    sd = (sampler.noise[pairs.users] * sampler.item_noise[pairs.items]) ** -0.5
+    ratings = pair_values(sampler.user, sampler.item, pairs) + sd * torch.as_tensor(rng.standard_normal(len(pairs)))
     sampler.put(ratings)
 
 # %% ../nbs/09_bayes.ipynb #3ec348d5
-def pair_values(user: Tensor, item: Tensor, users: Tensor, items: Tensor, block: int = 1 << 16) -> Tensor:
-    "p·q + both biases for pairs of positions."
-    out = [(user[u, :-1] * item[i, :-1]).sum(1) + user[u, -1] + item[i, -1] for u, i in zip(users.split(block), items.split(block))]
-    return torch.cat(out) if out else user.new_empty(0)
+def pair_values(user: Tensor, item: Tensor, pairs: Pairs, block: int = 1 << 16) -> Tensor:
+    "p·q + both biases for pairs of positions (tensors)."
+    out = [user.new_empty(0)]
+    for _, some in pairs.blocks(block):
+        p, q = user[some.users], item[some.items]
+        out.append((p[:, :-1] * q[:, :-1]).sum(1) + p[:, -1] + q[:, -1])
+    return torch.cat(out)
 
 
 def probes(sampler: Sampler) -> dict[str, float]:
-    "Quantities that do not depend on how the factors are rotated, bounded or on a log scale, so that few rounds tell."
+    """Quantities that do not depend on how the factors are rotated, bounded or on a log scale, so that few
+    rounds tell."""
     u, i = sampler.user, sampler.item
     f = (u[:, :-1] @ i[:, :-1].T + u[:, -1:] + i[:, -1]).numpy()
     return {"f11²": np.tanh(f[0, 0] ** 2), "f11·f12": np.tanh(f[0, 0] * f[0, 1]), "f11·f21": np.tanh(f[0, 0] * f[1, 0]),
@@ -397,15 +418,17 @@ def probes(sampler: Sampler) -> dict[str, float]:
 
 
 def geweke_scores(n_rounds: int = 200, n_sweeps: int = 5, seed: int = 0, **settings) -> pd.Series:
-    """How far each probe moves on average in `n_sweeps` sweeps from a joint draw of model and ratings, in standard errors.
+    """How far each probe moves on average in `n_sweeps` sweeps from a joint draw of model and ratings, in
+    standard errors.
 
-    `settings` as of `tiny_sampler`. A correct sampler gives numbers that look like N(0, 1), a wrong one numbers that grow with the rounds.
+    `settings` as of `tiny_sampler`. A correct sampler gives numbers that look like N(0, 1), a wrong one
+    numbers that grow with the rounds.
     """
     rng = np.random.default_rng(seed)
-    (sampler, users, items), change = tiny_sampler(seed=seed, **settings), []
+    (sampler, pairs), change = tiny_sampler(seed=seed, **settings), []
     with local_state(n_jobs=1):
         for _ in range(n_rounds):
-            draw_joint(sampler, users, items, rng)
+            draw_joint(sampler, pairs, rng)
             before = probes(sampler)
             for _ in range(n_sweeps):
                 sampler.sweep()
@@ -420,11 +443,10 @@ _NEAR_ONE = 0.9999999  # a uniform number may be 0, and erfinv(±1) is infinite
 
 @dataclass(frozen=True)
 class Codes:
-    "Ratings as levels 0..n_levels-1, and the user and item of each, in their original order."
+    "Ratings as levels 0..n_levels-1, and the user and item of each (tensors), in their original order."
     codes: Tensor
     n_levels: int
-    users: Tensor
-    items: Tensor
+    pairs: Pairs | None
 
 
 def start_thresholds(codes: Codes) -> Tensor:
@@ -434,14 +456,16 @@ def start_thresholds(codes: Codes) -> Tensor:
 
 
 def cell_limits(codes: Tensor, center: Tensor, thresholds: Tensor, root: Tensor) -> tuple[Tensor, Tensor]:
-    "Lower and upper limits of each rating's cell as standard normal deviates from its center; root = 1 / sd, in any unit."
+    """Lower and upper limits of each rating's cell as standard normal deviates from its center; root = 1 /
+    sd, in any unit."""
     end = thresholds.new_tensor([torch.inf])
     edges = torch.cat([-end, thresholds, end])
     return tuple(((edges[at] - center) * root).clamp(-_FAR, _FAR) for at in (codes, codes + 1))
 
 
 def draw_latent(codes: Tensor, center: Tensor, root: Tensor, uniform: Tensor, thresholds: Tensor) -> Tensor:
-    "Latent ratings: N(center, 1 / root²) cut to the cell of each rating's level, by inverting the distribution function at `uniform`."
+    """Latent ratings: N(center, 1 / root²) cut to the cell of each rating's level, by inverting the
+    distribution function at `uniform`."""
     low, high = cell_limits(codes, center, thresholds, root)
     below, above = torch.erf(low * 2 ** -0.5), torch.erf(high * 2 ** -0.5)
     deviate = 2 ** 0.5 * torch.erfinv(torch.lerp(below, above, uniform).clamp_(-_NEAR_ONE, _NEAR_ONE))
@@ -452,7 +476,8 @@ def draw_latent(codes: Tensor, center: Tensor, root: Tensor, uniform: Tensor, th
 
 
 def tail_deviate(low: Tensor, high: Tensor, uniform: Tensor) -> Tensor:
-    "Standard normal deviates cut to [low, high] far from 0, where erf is too close to 1: mirrored to the left tail if need be."
+    """Standard normal deviates cut to [low, high] far from 0, where erf is too close to 1: mirrored to the
+    left tail if need be."""
     sign = torch.where(low > 0, -1.0, 1.0)
     chance = torch.lerp(*(torch.erfc(sign * x * -2 ** -0.5) for x in (low, high)), uniform) / 2
     return sign * torch.special.ndtri(chance.clamp_(min=1e-37))
@@ -488,16 +513,11 @@ def fit_thresholds(codes: Tensor, center: Tensor, root: Tensor, thresholds: Tens
     step *= min(1.0, 0.4 / max(float((step.abs() / gaps).max()), 1e-9))
     return (thresholds + step).to(thresholds.dtype)
 
-
-def level_probabilities(center: np.ndarray, sd: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    "Probability of each level, (n, n_levels), of a latent N(center, sd²) cut at the thresholds."
-    below = ndtr((thresholds - center[:, None]) / sd[:, None])
-    return np.diff(below, axis=1, prepend=0.0, append=1.0)
-
 # %% ../nbs/09_bayes.ipynb #9a9c42f3
 class ProbitSampler(Sampler):
-    "A Gibbs chain whose ratings are levels: latent ratings are drawn and thresholds fitted at the start of each sweep. With `thresholds` (L - 1,) these and the unit stay, for the test of the sampler."
-    def __init__(self, users: Part, items: Part, features: tuple[Features, Features], priors: HyperPriors, noise_precision: float = 1.0, *,
+    """A Gibbs chain whose ratings are levels: latent ratings are drawn and thresholds fitted at the start of
+    each sweep. With `thresholds` (L - 1,) these and the unit stay, for the test of the sampler."""
+    def __init__(self, users: Part, items: Part, features: tuple[Rotated, Rotated], priors: HyperPriors, noise_precision: float = 1.0, *,
                  codes: Codes, thresholds: Tensor | None = None, **settings):
         super().__init__(users, items, features, priors, noise_precision, **settings)
         self.codes, self.values, self.fixed = codes, self.like.new_zeros(len(codes.codes)), thresholds is not None
@@ -513,15 +533,19 @@ class ProbitSampler(Sampler):
     def draw_values(self) -> None:
         "Refit the thresholds on a sample of the ratings, then draw the latent value of every rating."
         codes, middle = self.codes.codes, predict_rows(self.by_user, gather_table(self.item), self.user, self.pool)
-        of_user, of_item = self.noise.sqrt(), self.item_noise.sqrt()
-        root = lambda users, items: of_user[users] * of_item[items]
+        of_user, of_item, pairs = self.noise.sqrt(), self.item_noise.sqrt(), self.codes.pairs
+        root = lambda some: of_user[some.users] * of_item[some.items]
         if not self.fixed:
             some = slice(int(self.rng.integers(step := -(-len(codes) // 50_000))), None, step)
-            self.thresholds = fit_thresholds(codes[some], middle[some], root(self.codes.users[some], self.codes.items[some]), self.thresholds)
+            self.thresholds = fit_thresholds(codes[some], middle[some], root(pairs.take(some)), self.thresholds)
         uniform = torch.rand(len(codes), generator=self.generator, dtype=middle.dtype, device=middle.device)
-        parts = zip(*(x.split(1 << 16) for x in (codes, middle, self.codes.users, self.codes.items, uniform)))
-        draw = lambda part: draw_latent(*part[:2], root(*part[2:4]), part[4], self.thresholds)
-        self.values = torch.cat(list(map(draw, parts) if self.pool is None else self.pool.map(draw, parts)))
+
+        def draw(block: tuple[slice, Pairs]) -> Tensor:
+            at, some = block
+            return draw_latent(codes[at], middle[at], root(some), uniform[at], self.thresholds)
+
+        blocks = pairs.blocks(1 << 16)
+        self.values = torch.cat(list(map(draw, blocks) if self.pool is None else self.pool.map(draw, blocks)))
 
     def rescale(self, *rows: Tensor) -> tuple[Tensor, ...]:
         "Change the latent unit so that the global noise is 1: everything latent, and the rows given."
@@ -537,13 +561,15 @@ class ProbitSampler(Sampler):
         super().put(ratings)
 
     def noise_sd(self) -> float:
-        "Standard deviation of the latent noise as a share of the distance from the first to the last threshold; 1, the unit, if there is only one."
+        """Standard deviation of the latent noise as a share of the distance from the first to the last
+        threshold; 1, the unit, if there is only one."""
         return 1 / (float(self.thresholds[-1] - self.thresholds[0]) or 1.0)
 
 # %% ../nbs/09_bayes.ipynb #43b1c91d
 def best_pair(left: Tensor, right: Tensor, rank: int, weights: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
-    """The pair of factors (n, rank), (m, rank) nearest to left @ right.T (Eckart and Young): QR of both by way of their Gram matrices
-    in float64, and an SVD of the small core. Each side carries the roots of the singular values.
+    """The pair of factors (n, rank), (m, rank) nearest to left @ right.T (Eckart and Young): QR of both by
+    way of their Gram matrices in float64, and an SVD of the small core. Each side carries the roots of the
+    singular values.
 
     With `weights` (n, 1) and (m, 1), positive, the error of pair (u, i) is weighted by their product.
     """
@@ -568,7 +594,8 @@ def _orthogonalize(x: Tensor) -> tuple[Tensor, Tensor]:
 
 # %% ../nbs/09_bayes.ipynb #8733d374
 class PairMean:
-    "Running mean of p·q + b + b' over pairs of rows; stacks of factors are cut back to `keep` columns once `limit` are waiting. `weights` as of `best_pair`."
+    """Running mean of p·q + b + b' over pairs of rows; stacks of factors are cut back to `keep` columns once
+    `limit` are waiting. `weights` as of `best_pair`."""
     def __init__(self, keep: int, limit: int, weights: tuple[Tensor, Tensor] | None = None):
         self.keep, self.limit, self.weights, self.count = keep, limit, weights, 0
         self.stacks, self.biases = ([], []), [0, 0]
@@ -591,81 +618,88 @@ class PairMean:
         self._cut(rank)
         return [torch.cat([stack[0] * self.count ** -0.5, bias[:, None] / self.count], 1) for stack, bias in zip(self.stacks, self.biases)]
 
-# %% ../nbs/09_bayes.ipynb #81028163
-def in_blocks(function: Callable, users: np.ndarray, items: np.ndarray, size: int = 1 << 15) -> np.ndarray:
-    "function(users, items) a block of pairs at a time, so that memory stays small."
-    return np.concatenate([np.zeros(0), *(function(users[a:a + size], items[a:a + size]) for a in range(0, len(users), size))])
-
 # %% ../nbs/09_bayes.ipynb #7ca46afb
 @dataclass(frozen=True)
 class DrawnPrior:
-    """What a chain expected of one side's rows at each draw kept, in stars: N(start + features · slopes, precision⁻¹).
+    """What a chain expected of one side's rows at each draw kept, in stars: N(start + features · slopes,
+    precision⁻¹).
 
-    `start` (S, d), `slopes` (S, t + g, d), `precision` (S, d, d). The first t features are taste: what a row rated, summed over `basis`
-    (n_other, t), over the root of the number of its ratings plus `damping`; the other g are those given to `fit`, centered. `matrices` (S, K + 1, d + 1)
-    take a row [vector, 1] beside a draw to one beside the model's K factors (10_cold_start).
+    `start` (S, d), `slopes` (S, t + g, d), `precision` (S, d, d). The first t features are taste, by the
+    other side's taste basis; the other g are those given to `fit`, centered.
     """
     start: np.ndarray
     slopes: np.ndarray
     precision: np.ndarray
-    basis: np.ndarray
-    matrices: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
-    damping: float = 0.0
+
+    def expected(self, table: Interactions, basis: TasteBasis, features: np.ndarray | None) -> list[np.ndarray]:
+        """Means (n_users, d) of the users of a table at each draw: from what they rated and their `features`
+        (n_users, g)."""
+        g = self.slopes.shape[1] - basis.basis.shape[1]
+        known = np.hstack([basis.taste(table), np.zeros((table.n_users, g)) if features is None else features])
+        return [start + known @ slopes for start, slopes in zip(self.start, self.slopes)]
 
 # %% ../nbs/09_bayes.ipynb #ae96a751
 @dataclass(frozen=True)
-class SampledPosterior(Posterior):
-    """Draws spread over a chain, in stars: p·q + b + b' is what each of them predicts.
+class Draws(Errors):
+    """Draws of one side's rows, spread over a `chain`, in stars: p·q + b + b' is what each predicts for a
+    pair, with those of the other side.
 
-    `user_draws` (S, n_users + 1, k + 1), `item_draws` (S, n_items + 1, k + 1): factors and bias, the last row one that has no ratings;
-    `user_prior`, `item_prior`: their priors. The noise of a rating (latent if `thresholds` (L - 1,) cut it into `levels` (L,), both empty if not) is `noise` times `item_noise`.
+    `draws` (S, n + 1, k + 1): factors and bias, the last row one that has no ratings. `noise` as of `Errors`.
+    `into_model` (S, K + 1, k + 2) takes a row [vector, 1] beside a draw to one beside the model's K factors;
+    it is found once, when a fit ends ([10_cold_start](10_cold_start.ipynb)).
     """
-    item_noise: np.ndarray
-    user_draws: np.ndarray
-    item_draws: np.ndarray
-    thresholds: np.ndarray
-    levels: np.ndarray
-    user_prior: DrawnPrior
-    item_prior: DrawnPrior
+    chain: str
+    draws: np.ndarray = by_row(axis=1, spare=True)
+    noise: np.ndarray = by_row(spare=True)
+    prior: DrawnPrior
+    into_model: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
+    kind: ClassVar[str] = "draws"
+    known: ClassVar[bool] = True
+    renewed: ClassVar[float] = 0.2
 
-    def variance(self, model: FactorModel, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        "Variance of the predictions (of the latent ones where there are levels) over the draws."
-        def spread(u: np.ndarray, i: np.ndarray) -> np.ndarray:
-            values = [np.einsum("nk,nk->n", p[u, :-1], q[i, :-1]) + p[u, -1] + q[i, -1] for p, q in zip(self.user_draws, self.item_draws)]
-            return np.var(values, axis=0, ddof=1)
-        return in_blocks(spread, users, items)
+    def beside(self, other: "Draws") -> np.ndarray:
+        """The draws of the other side. Raises SettingError if they are of another chain: a pair's spread
+        needs the same draw of both."""
+        if self.chain != getattr(other, "chain", None):
+            raise SettingError("users and items are of different fits, and say nothing of each other's errors; take both sides from one model")
+        return other.draws
 
-    def probabilities(self, model: FactorModel, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        "Probability of each level, (n, L)."
-        return level_probabilities(predict_positions(model, users, items), self.predictive_sd(model, users, items), self.thresholds)
+    def variance(self, model: Model, pairs: Pairs) -> np.ndarray:
+        "Variance over the draws of what they predict for pairs (latent ratings where there are levels)."
+        out, theirs = np.empty(len(pairs)), self.beside(model.item.errors)
+        for at, block in pairs.blocks(1 << 15):
+            u, i = block.users, block.items
+            values = [np.einsum("nk,nk->n", p[u, :-1], q[i, :-1]) + p[u, -1] + q[i, -1] for p, q in zip(self.draws, theirs)]
+            out[at] = np.var(values, axis=0, ddof=1)
+        return out
 
-    def predictive_sd(self, model: FactorModel, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        "Standard deviation of ratings (of latent ones where there are levels) around the linear prediction."
-        return np.sqrt(self.variance(model, users, items) + self.noise[users] * self.item_noise[items])
-
-    def mean(self, model: FactorModel, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        "Expected ratings: the linear prediction, or the mean over the levels."
-        if not len(self.levels):
-            return predict_positions(model, users, items)
-        return in_blocks(lambda u, i: self.probabilities(model, u, i) @ self.levels, users, items)
-
-    def std(self, model: FactorModel, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        "Standard deviation of a new rating around its prediction."
-        if not len(self.levels):
-            return self.predictive_sd(model, users, items)
-        def spread(u: np.ndarray, i: np.ndarray) -> np.ndarray:
-            chance, away = self.probabilities(model, u, i), self.levels - self.levels.mean(dtype=np.float64)
-            return np.sqrt(np.maximum(chance @ away ** 2 - (chance @ away) ** 2, 0))
-        return in_blocks(spread, users, items)
+    def block(self, model: Model, users: np.ndarray, linear: np.ndarray) -> np.ndarray:
+        """The same for some users and all items, (n, n_items), around what the model says: a tile of items at
+        a time, which stays in cache."""
+        mine, theirs = torch.as_tensor(self.draws[:, users]), torch.as_tensor(self.beside(model.item.errors))
+        vectors, biases = torch.cat([mine[..., :-1], torch.ones_like(mine[..., :1])], 2), mine[..., -1:]  # [p, 1] meets [q, b]
+        middle, n_draws = torch.as_tensor(linear), len(mine)
+        out, step = torch.empty_like(middle), max(256, (1 << 18) // max(len(users), 1))
+        for start in range(0, out.shape[1], step):
+            center = middle[:, start:start + step].contiguous()
+            total, squares, away = torch.zeros_like(center), torch.zeros_like(center), torch.empty_like(center)
+            for p, b, q in zip(vectors, biases, theirs[:, start:start + center.shape[1]]):
+                torch.addmm(center, p, q.T, beta=-1, out=away).add_(b)
+                total.add_(away)
+                squares.addcmul_(away, away)
+            out[:, start:start + step] = squares.sub_(total.square_().div_(n_draws)).div_(n_draws - 1).clamp_(min=0)
+        return out.numpy()
 
 # %% ../nbs/09_bayes.ipynb #b17a1dc3
 def n_draws(n_factors: int, n_ratings: int) -> int:
-    "Draws kept of a chain: 16, up to 64 where vectors are short, or where draws times ratings stay below 6.4 million."
+    """Draws kept of a chain: 16, up to 64 where vectors are short, or where draws times ratings stay below
+    6.4 million."""
     return min(max(480 // n_factors, 6_400_000 // n_ratings, 16), 64)
 
 
 class Summary:
-    "What is kept of a running chain: the mean pair (from two conditional means a sweep), draws and their priors, mean noise (standard deviations) and thresholds."
+    """What is kept of a running chain: the mean pair (from two conditional means a sweep), draws and their
+    priors, mean noise (standard deviations) and thresholds."""
     def __init__(self, n_factors: int, n_samples: int, counts: tuple[Tensor, Tensor]):
         weights = tuple((n[:, None] + 1.0).sqrt() for n in counts)
         self.rank, self.mean = int(1.5 * n_factors), PairMean(3 * n_factors, 6 * n_factors, weights)
@@ -694,10 +728,11 @@ def new_row(hyper: Hyper, rng: np.random.Generator) -> Tensor:
     return (middle + torch.linalg.solve_triangular(torch.linalg.cholesky(hyper.precision).T, normal, upper=True)[:, 0])[None]
 
 # %% ../nbs/09_bayes.ipynb #8bebe1aa
-def drawn_prior(hypers: list[Hyper], features: Features, basis: np.ndarray, damping: float, size: float, scale: np.ndarray, shift: float,
+def drawn_prior(hypers: list[Hyper], features: Rotated, n_taste: int, size: float, scale: np.ndarray, shift: float,
                 known: np.ndarray | None = None) -> DrawnPrior:
-    "The priors of one side in stars: columns times `scale` (d,), biases plus `shift`; given features were divided by `size`. Columns before the bias may be these, `known` (n, f), themselves."
-    slopes, t = np.stack([features.as_given(hyper.slopes) for hyper in hypers]), basis.shape[1]
+    """The priors of one side in stars: columns times `scale` (d,), biases plus `shift`; given features were
+    divided by `size`. Columns before the bias may be these, `known` (n, f), themselves."""
+    slopes, t = np.stack([features.as_given(hyper.slopes) for hyper in hypers]), n_taste
     if known is not None:
         at, size_of = slice(-1 - known.shape[1], -1), lambda x: float(np.linalg.norm(x)) or 1.0
         units = [size_of(hyper.mean[:, at].cpu().numpy()) / size_of(known) for hyper in hypers]  # which follow the latent unit
@@ -707,40 +742,45 @@ def drawn_prior(hypers: list[Hyper], features: Features, basis: np.ndarray, damp
     start[:, -1] += shift
     slopes[:, t:] /= size
     precision = np.stack([hyper.precision.cpu().numpy() for hyper in hypers]) / np.outer(scale, scale)
-    return DrawnPrior(*(x.astype(np.float32) for x in (start, slopes, precision)), basis, damping=damping)
+    return DrawnPrior(*(x.astype(np.float32) for x in (start, slopes, precision)))
 
 
-def in_stars(summary: Summary, data: Interactions, mean: float, unit: float, levels: np.ndarray, features: tuple[Features, Features],
-             blocks: FeatureBlocks, user_slopes: bool = False) -> Solution:
-    """The summary of a chain as a Solution; `mean` and `unit` say how ratings were standardized.
+def latent_units(user: Tensor, item: Tensor, noise: list[np.ndarray], data: Interactions, thresholds: np.ndarray, levels: np.ndarray) -> Units:
+    "How the latent scale is laid on the stars: by a regression of expected ratings on latent predictions."
+    some = data.take(np.random.default_rng(0).permutation(len(data))[:200_000])
+    latent = pair_values(user, item, on_device(some, user.device)).cpu().numpy()
+    expected = level_probabilities(latent, np.sqrt(noise[0][some.users] * noise[1][some.items]), thresholds) @ levels
+    unit = float(np.cov(latent, expected)[0, 1] / max(latent.var(ddof=1), 1e-12))
+    return Units(float(expected.mean() - unit * latent.mean()), unit)
 
-    With levels these are replaced: the latent scale is laid on the stars by a regression of expected ratings on latent predictions.
-    """
+
+def in_stars(summary: Summary, data: Interactions, levels: np.ndarray, features: tuple[Rotated, Rotated], blocks: FeatureBlocks, user_slopes: bool = False) -> Solution:
+    "The summary of a chain on the ratings of `data`, standardized, as a Solution."
     user, item = summary.mean.result(summary.rank)
-    noise, item_noise = ((side / summary.count).square().cpu().numpy() for side in summary.noise)
-    thresholds = np.zeros(0)
+    noise, units, link = [(side / summary.count).square().cpu().numpy() for side in summary.noise], data.units, None
     if len(levels):
         thresholds = (summary.thresholds / summary.count).cpu().numpy()
-        some = np.random.default_rng(0).permutation(len(data))[:200_000]
-        users, items = (torch.as_tensor(x[some], device=user.device) for x in (data.users, data.items))
-        latent = pair_values(user, item, users, items).cpu().numpy()
-        expected = level_probabilities(latent, np.sqrt(noise[data.users[some]] * item_noise[data.items[some]]), thresholds) @ levels
-        unit = float(np.cov(latent, expected)[0, 1] / max(latent.var(ddof=1), 1e-12))
-        mean = float(expected.mean() - unit * latent.mean())
+        units = latent_units(user, item, noise, data, thresholds, levels)
+        link = Levels(float(levels[0]), float(levels[-1]), (units.mean + units.deviation * thresholds).astype(np.float32), levels.astype(np.float32))
+    mean, unit = units
     scale = np.float32([unit ** 0.5] * (summary.draws[0][0].shape[1] - 1) + [unit])
     draws = [torch.stack(side).cpu().numpy() * scale for side in zip(*summary.draws)]
     draws[1][..., -1] += np.float32(mean)
-    sides = zip(zip(*summary.hypers), features, (blocks.taste.of_item, blocks.taste.of_user), blocks.taste.damping, blocks.sizes, (0.0, mean), (None, blocks.given[1] if user_slopes else None))
-    priors = [drawn_prior(hypers, table, basis, damping, size, scale, shift, known) for hypers, table, basis, damping, size, shift, known in sides]
-    posterior = SampledPosterior(noise * np.float32(unit ** 2), item_noise, *draws, (mean + unit * thresholds).astype(np.float32), levels.astype(np.float32), *priors)
-    found = center(mean, unit, user.cpu().numpy(), item.cpu().numpy(), data.user_counts > 0, data.item_counts > 0)
-    return replace(found, posterior=posterior)
+    chain, (user_hypers, item_hypers) = sha256(draws[1][0].tobytes()).hexdigest()[:16], zip(*summary.hypers)
+    taste, known = blocks.taste, blocks.given[1] if user_slopes else None
+    of_users = drawn_prior(user_hypers, features[0], taste.user.shape[1], blocks.sizes[0], scale, 0.0)
+    of_items = drawn_prior(item_hypers, features[1], taste.item.shape[1], blocks.sizes[1], scale, mean, known)
+    found = centered(units, user.cpu().numpy(), item.cpu().numpy(), data.user_counts > 0, data.item_counts > 0)
+    found.user.errors, found.user.taste = Draws(chain, draws[0], noise[0] * np.float32(unit ** 2), of_users), taste.of_user
+    found.item.errors, found.item.taste = Draws(chain, draws[1], noise[1], of_items), taste.of_item
+    return replace(found, link=link)
 
 # %% ../nbs/09_bayes.ipynb #53632db3
 def run_chain(sampler: Sampler, burn_in: int, n_samples: int, watch: Callable | None = None) -> tuple[Summary, pd.DataFrame]:
     """Run burn_in + n_samples sweeps; returns the summary of the latter and a history frame, a row per sweep.
 
-    `watch(draw, kept)` may add columns. Raises TrainingError, naming the sweep, if numbers cease to be finite.
+    `watch(draw, kept)` may add columns. Raises TrainingError, naming the sweep, if numbers cease to be
+    finite.
     """
     summary, history, start = Summary(sampler.d - 1, n_samples, (sampler.by_user.counts, sampler.by_item.counts)), [], time.perf_counter()
     with progress_bar(range(1, burn_in + n_samples + 1), desc="sampling", unit="sweep") as bar:
@@ -760,18 +800,18 @@ def run_chain(sampler: Sampler, burn_in: int, n_samples: int, watch: Callable | 
 
 class Watch:
     "The RMSE, on validation rows, of the mean of all predictions so far; while burning in, of the last one."
-    def __init__(self, data: Interactions, mean: float, unit: float, levels: np.ndarray, device: torch.device):
-        self.users, self.items = (torch.as_tensor(x, device=device) for x in (data.users, data.items))
-        self.actual, self.mean, self.unit, self.levels, self.total, self.count = data.ratings, mean, unit, levels, 0, 0
+    def __init__(self, data: Interactions, units: Units, levels: np.ndarray, device: torch.device):
+        self.pairs, self.actual, self.units, self.levels = on_device(data, device), data.ratings, units, levels
+        self.total, self.count = 0, 0
 
     def __call__(self, draw: Draw, kept: bool) -> dict[str, float]:
-        pairs = ((draw.user_mean, draw.item_before), (draw.user, draw.item_mean))
-        value = sum(pair_values(*pair, self.users, self.items) for pair in pairs).cpu().numpy() / 2
+        means = ((draw.user_mean, draw.item_before), (draw.user, draw.item_mean))
+        value = sum(pair_values(*mean, self.pairs) for mean in means).cpu().numpy() / 2
         if len(self.levels):
-            sd = (draw.noise[0][self.users] * draw.noise[1][self.items]).rsqrt().cpu().numpy()
+            sd = (draw.noise[0][self.pairs.users] * draw.noise[1][self.pairs.items]).rsqrt().cpu().numpy()
             value = level_probabilities(value, sd, draw.thresholds.cpu().numpy()) @ self.levels
         else:
-            value = self.mean + self.unit * value
+            value = self.units.mean + self.units.deviation * value
         if kept:
             self.total, self.count = self.total + value, self.count + 1
             value = self.total / self.count
@@ -784,7 +824,8 @@ MOST_LEVELS = 20  # likelihood="auto": more distinct ratings than this are taken
 
 
 def choose_sizes(data: Interactions) -> tuple[int, int]:
-    "Factors and taste features: 30 and 256 where both sides average 100 ratings a row, else those of `ALSMF` and 128."
+    """Factors and taste features: 30 and 256 where both sides average 100 ratings a row, else those of
+    `ALSMF` and 128."""
     return (30, 256) if is_crowded(data) else (choose_factors(data), 128)
 
 
@@ -796,46 +837,48 @@ def rating_levels(ratings: np.ndarray, likelihood: str) -> np.ndarray:
     return levels if likelihood == "levels" or 2 <= len(levels) <= MOST_LEVELS else np.zeros(0)
 
 # %% ../nbs/09_bayes.ipynb #787cb17d
-def start_rows(data: Interactions, n_factors: int, taste: Taste, given: list[np.ndarray], seed: int, device: torch.device,
-               pool: ThreadPoolExecutor | None) -> Sweeps:
-    "Where a chain starts: a few sweeps of variational ALS on the standardized ratings."
-    mean, unit = standard_units(data.ratings)
-    ratings = torch.as_tensor((data.ratings - np.float32(mean)) / np.float32(unit), device=device)
-    leading = [np.hstack([t[:, :START_TASTE], g]) for t, g in zip(taste, given)]
-    parts = start_parts(data, ratings, n_factors, ridge_prior(n_factors, None, ratings), leading, seed, keep_source=True, pool=pool)
+def start_rows(table: Interactions, n_factors: int, blocks: FeatureBlocks, seed: int, device: torch.device, pool: ThreadPoolExecutor | None) -> Sweeps:
+    "Where a chain starts: a few sweeps of variational ALS on a standardized table."
+    leading = [np.hstack([taste[:, :START_TASTE], given]) for taste, given in zip(blocks.taste, blocks.given)]
+    parts = start_parts(table, n_factors, ridge_prior(n_factors, None, device=device), leading, seed, device, keep_source=True, pool=pool)
     return run_sweeps(*parts, START_SWEEPS, learn=True, pool=pool)
 
 
-def start_chain(data: Interactions, start: Sweeps, levels: np.ndarray, taste: Taste, given: list[np.ndarray], seed: int,
-                pool: ThreadPoolExecutor | None, user_slopes: bool = False) -> Sampler:
-    "A sampler that goes on from `start`; with `user_slopes`, users have slopes on the items' `given` features."
+def start_chain(data: Interactions, start: Sweeps, levels: np.ndarray, blocks: FeatureBlocks, seed: int, pool: ThreadPoolExecutor | None,
+                user_slopes: bool = False) -> Sampler:
+    "A sampler that goes on from `start`; with `user_slopes`, users have slopes on the items' given features."
     parts, device = (start.users, start.items), start.users.vectors.device
-    tables = [torch.as_tensor(np.hstack(blocks), device=device) for blocks in zip(taste, given)]
-    features = tuple(Features.rotate(table, part.rated) for table, part in zip(tables, parts))
-    settings = {"known": torch.as_tensor(given[1], device=device)} if user_slopes else {}
+    tables = [torch.as_tensor(np.hstack([taste, given]), device=device) for taste, given in zip(blocks.taste, blocks.given)]
+    features = tuple(Rotated.of(table, part.rated) for table, part in zip(tables, parts))
+    settings = {"known": torch.as_tensor(blocks.given[1], device=device)} if user_slopes else {}
+    kind, priors = Sampler, default_priors(parts[0].vectors.shape[1] - 1)
     if len(levels):
-        codes, users, items = (torch.as_tensor(x, device=device) for x in (np.searchsorted(levels, data.ratings), data.users, data.items))
-        settings["codes"] = Codes(codes, len(levels), users, items)
-    kind, priors = ProbitSampler if len(levels) else Sampler, default_priors(parts[0].vectors.shape[1] - 1)
+        kind, pairs = ProbitSampler, on_device(data, device)
+        codes = torch.as_tensor(np.searchsorted(levels, data.ratings), device=device)
+        settings["codes"] = Codes(codes, len(levels), Pairs(pairs.users, pairs.items))
     return kind(*parts, features, priors, start.noise_precision, seed=seed, pool=pool, relax=RELAX, **settings)
 
 # %% ../nbs/09_bayes.ipynb #2bcbae63
 class BayesianMF(RatingEstimator):
     """Bayesian matrix factorization by Gibbs sampling, with taste features as side information.
 
-    `n_factors`, `n_taste` (0: no taste features): None for 30 and 256 where users and items average 100 ratings, else 14 and 128 (4 factors where users average fewer than 4 ratings);
-    `n_samples`: sweeps averaged, after `burn_in` others; `likelihood`: 'levels' (an ordered probit), 'numbers' (normal noise), or 'auto': levels
-    where there are 2 to 20 distinct ratings; `seed`; `n_jobs`: threads, -1 for all cores (results do not depend on it); `device`: 'auto', 'cpu', 'cuda'.
-    Features given to `fit` join the taste features; with `user_slopes` each user has slopes of their own on those of the items (more accurate, two to three times as long). Predictions are posterior means, `predict_frame` adds their `std`. `history_` is of the chain, before
-    `fit` solves all users once more beside its draws (10_cold_start). Salakhutdinov & Mnih 2008; Simm et al. 2015 (features).
+    `n_factors`, `n_taste` (0: no taste features): None for 30 and 256 where users and items average 100
+    ratings, else 14 and 128 (4 factors where users average fewer than 4 ratings); `n_samples`: sweeps
+    averaged, after `burn_in` others; `likelihood`: 'levels' (an ordered probit), 'numbers' (normal noise), or
+    'auto': levels where there are 2 to 20 distinct ratings; `seed`; `n_jobs`: threads, -1 for all cores
+    (results do not depend on it); `device`: 'auto', 'cpu', 'cuda'; `keep_ratings`: whether the model
+    remembers who rated what. Features given to `fit` join the taste features; with `user_slopes` each user
+    has slopes of their own on those of the items (more accurate, two to three times as long). Predictions are
+    posterior means, `predict_frame` adds their `std`. `history_` is of the chain, before `fit` solves all
+    users once more beside its draws (10_cold_start). Salakhutdinov & Mnih 2008; Simm et al. 2015 (features).
     """
     solver = "bayes"
 
     def __init__(self, n_factors: int | None = None, n_samples: int = 64, burn_in: int = 6, likelihood: str = "auto", n_taste: int | None = None,
-                 user_slopes: bool = False, seed: int = 0, n_jobs: int = -1, device: str = "auto", user_col: str | None = None, item_col: str | None = None,
-                 rating_col: str | None = None):
+                 user_slopes: bool = False, seed: int = 0, n_jobs: int = -1, device: str = "auto", keep_ratings: bool = True,
+                 user_col: str | None = None, item_col: str | None = None, rating_col: str | None = None):
         self.n_factors, self.n_samples, self.burn_in, self.likelihood, self.n_taste = n_factors, n_samples, burn_in, likelihood, n_taste
-        self.user_slopes, self.seed, self.n_jobs, self.device = user_slopes, seed, n_jobs, device
+        self.user_slopes, self.seed, self.n_jobs, self.device, self.keep_ratings = user_slopes, seed, n_jobs, device, keep_ratings
         self.user_col, self.item_col, self.rating_col = user_col, item_col, rating_col
 
     def _check(self) -> None:
@@ -852,19 +895,19 @@ class BayesianMF(RatingEstimator):
             raise SettingError("user_slopes=True: these are slopes on features of items; give fit(ratings, items=...) a frame with genres or the like")
         rows, wide = data.n_users + data.n_items, k + (content.item.values.shape[1] if self.user_slopes else 0)
         check_memory(64e6 + 120 * len(data) + 4 * rows * ((wide + 1) * (2 * n_draws(wide, len(data)) + 60) + 8 * n_taste) + 100 * wide**2 + content.n_bytes(data.n_users), f"BayesianMF with {k} factors on {len(data):,} ratings")
-        mean, unit = standard_units(data.ratings)
         with worker_pool(self.n_jobs, device) as pool:  # one torch thread outside the pool: no sum depends on n_jobs
-            watch = None if validation is None else Watch(validation, mean, unit, levels, device)
+            watch = None if validation is None else Watch(validation, data.units, levels, device)
             blocks = feature_blocks(data, n_taste, content, self.seed)
-            start = start_rows(data, k, blocks.taste, blocks.given, self.seed, device, pool)
-            sampler = start_chain(data, start, levels, blocks.taste, blocks.given, self.seed, pool, self.user_slopes)
+            start = start_rows(data.standardized(), k, blocks, self.seed, device, pool)
+            sampler = start_chain(data, start, levels, blocks, self.seed, pool, self.user_slopes)
             summary, history = run_chain(sampler, self.burn_in, self.n_samples, watch)
-            history["noise"] *= unit if len(levels) < 3 else (levels[-2:].sum() - levels[:2].sum()) / 2  # in stars
-            return replace(in_stars(summary, data, mean, unit, levels, sampler.features, blocks, self.user_slopes), history=history)
+            history["noise"] *= data.units.deviation if len(levels) < 3 else (levels[-2:].sum() - levels[:2].sum()) / 2  # in stars
+            return replace(in_stars(summary, data, levels, sampler.features, blocks, self.user_slopes), history=history)
 
 # %% ../nbs/09_bayes.ipynb #c15838bc
 def plot_chain(history: pd.DataFrame, ax: plt.Axes | None = None) -> plt.Axes:
-    "Validation RMSE of the mean of all predictions so far, by sweep (`fit` must have been given validation rows)."
+    """Validation RMSE of the mean of all predictions so far, by sweep (`fit` must have been given validation
+    rows)."""
     if "validation_rmse" not in history:
         raise SettingError("this history has no validation_rmse: give fit(ratings, validation=...) rows to watch")
     ax = ax or plt.subplots(figsize=(6, 3.2), layout="constrained")[1]
@@ -874,27 +917,19 @@ def plot_chain(history: pd.DataFrame, ax: plt.Axes | None = None) -> plt.Axes:
 
 # %% ../nbs/09_bayes.ipynb #aae1c599
 @fitted_method
-def predict_levels(model: FactorModel, pairs: pd.DataFrame) -> pd.DataFrame:
-    """Probability of each rating level: one row per pair, one column per level, summing to 1. Of what is predicted from features, such that they average the prediction; how far they spread is from the factors.
+def predict_levels(model: Model, pairs: pd.DataFrame) -> pd.DataFrame:
+    """Probability of each rating level: one row per pair, one column per level, summing to 1. Of what is
+    predicted from features, such that they average the prediction; how far they spread is from the
+    factors.
 
-    Raises SettingError for a model whose ratings are not levels (a Gaussian likelihood), DataError as `predict_frame`.
+    Raises SettingError for a model whose ratings are numbers, DataError as `predict_frame`.
     """
-    if not len(getattr(model.posterior, "levels", ())):
+    if not isinstance(model.link, Levels):
         raise SettingError("this model treats ratings as numbers; fit BayesianMF(likelihood='levels') for probabilities of levels")
-    users, items = positions_of(model, pairs)
-    frame, posterior = predict_frame(model, pairs, std=False), model.posterior
-    chance, rows = posterior.probabilities(model, users, items), (frame["level"] == "content").to_numpy()
+    at, frame = pairs_of(model, pairs), predict_frame(model, pairs, std=False)
+    sd, rows = predictive_sd(model, at), (frame["level"] == "content").to_numpy()
+    chance = model.link.probabilities(linear_predictions(model, at), sd)
     if rows.any():
-        sd, expected = posterior.predictive_sd(model, users[rows], items[rows]), frame["prediction"].to_numpy(np.float64)[rows]
-        chance[rows] = level_probabilities(latent_of(expected, sd, posterior.thresholds, posterior.levels), sd, posterior.thresholds)
-    return pd.DataFrame(chance, index=pairs.index, columns=posterior.levels)
-
-
-def latent_of(expected: np.ndarray, sd: np.ndarray, thresholds: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    "Centers (n,) of latent normals under which ratings average `expected` (n,), by bisection."
-    low, high = (np.full(len(expected), end) + side * 5 * sd for end, side in ((thresholds[0], -1), (thresholds[-1], 1)))
-    for _ in range(30):
-        middle = (low + high) / 2
-        above = level_probabilities(middle, sd, thresholds) @ levels > expected
-        low, high = np.where(above, low, middle), np.where(above, middle, high)
-    return (low + high) / 2
+        expected = frame["prediction"].to_numpy(np.float64)[rows]
+        chance[rows] = model.link.probabilities(model.link.latent_of(expected, sd[rows]), sd[rows])
+    return pd.DataFrame(chance, index=pairs.index, columns=model.link.levels)

@@ -11,24 +11,26 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
-from .bayes import level_probabilities, predict_levels
+from .bayes import predict_levels
 from .data import SettingError, find_columns
-from .model import Fitted, fitted_model, predict_frame
+from .model import Fitted, Levels, fitted_model, level_probabilities, predict_frame
 
 # %% ../nbs/11_calibration.ipynb #086574e5
 def pit_values(fitted: Fitted, test: pd.DataFrame, seed: int = 0) -> np.ndarray:
-    """Randomized probability integral transform of test ratings: uniform on [0, 1] if the predicted distributions are right.
+    """Randomized probability integral transform of test ratings: uniform on [0, 1] if the predicted
+    distributions are right.
 
-    `fitted` is an estimator or model with a posterior (SettingError if not). Without levels the prediction is a normal distribution, cut at
-    the midpoints of the distinct test ratings where there are no more than 100 of them.
+    `fitted` is an estimator or model that knows its errors (SettingError if not). Without levels the
+    prediction is a normal distribution, cut at the midpoints of the distinct test ratings where there are no
+    more than 100 of them.
     """
     model = fitted_model(fitted)
-    if model.posterior is None:
+    if not model.user.errors.known:
         raise SettingError("this model does not say how uncertain it is; fit BayesianMF or ALSMF")
     cols = find_columns(test, model.columns.user, model.columns.item, model.columns.rating, where="test ratings")
     actual = test[cols.rating].to_numpy(np.float64)
-    if len(getattr(model.posterior, "levels", ())):
-        levels, chance = model.posterior.levels, predict_levels(model, test).to_numpy()
+    if isinstance(model.link, Levels):
+        levels, chance = model.link.levels, predict_levels(model, test).to_numpy()
     else:
         frame, levels = predict_frame(model, test, clip=False), np.unique(actual)
         if len(levels) > 100:
@@ -40,14 +42,15 @@ def pit_values(fitted: Fitted, test: pd.DataFrame, seed: int = 0) -> np.ndarray:
 
 
 def coverage(pit: np.ndarray, level: float) -> float:
-    "Share of PIT values in the middle `level` of the unit interval: `level` itself if the predicted distributions are right."
+    """Share of PIT values in the middle `level` of the unit interval: `level` itself if the predicted
+    distributions are right."""
     return float((np.abs(np.asarray(pit) - 0.5) <= level / 2).mean())
 
 # %% ../nbs/11_calibration.ipynb #8fa5c987
 def coverage_table(fitted: Fitted, test: pd.DataFrame, train: pd.DataFrame, levels: tuple[float, ...] = (0.5, 0.8, 0.9), n_groups: int = 5,
                    seed: int = 0) -> pd.DataFrame:
-    """Coverage of central intervals: for all test rows, and for `n_groups` equal groups of them by the spread of the user's training
-    ratings, by the user's and the item's number of them, and by the prediction."""
+    """Coverage of central intervals: for all test rows, and for `n_groups` equal groups of them by the spread
+    of the user's training ratings, by the user's and the item's number of them, and by the prediction."""
     model = fitted_model(fitted)
     cols = find_columns(test, model.columns.user, model.columns.item, model.columns.rating, where="test ratings")
     users, items, pit = train.groupby(cols.user)[cols.rating], train.groupby(cols.item)[cols.rating], pit_values(model, test, seed)
@@ -61,7 +64,8 @@ def coverage_table(fitted: Fitted, test: pd.DataFrame, train: pd.DataFrame, leve
 
 
 def plot_calibration(table: pd.DataFrame, level: float = 0.8, ax: plt.Axes | None = None) -> plt.Axes:
-    "Coverage of one level from a `coverage_table`, a line for each way of grouping; two points either side are shaded."
+    """Coverage of one level from a `coverage_table`, a line for each way of grouping; two points either side
+    are shaded."""
     ax = ax or plt.subplots(figsize=(6, 3.2), layout="constrained")[1]
     for name, part in table[level].groupby(level="by", sort=False):
         if name != "all":

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['app', 'SOLVERS', 'SPLITS', 'DataArg', 'UserCol', 'ItemCol', 'TimeCol', 'RatingCol', 'Solver', 'Factors', 'Seed',
            'Items', 'ItemColumns', 'Users', 'UserColumns', 'ModelDir', 'Genres', 'Decades', 'TasteFeatures',
-           'UserSlopes', 'Duplicates', 'FOLDS_BY', 'evaluate', 'fit', 'predict', 'update', 'preferences', 'demo',
-           'download', 'main']
+           'KeepRatings', 'UserSlopes', 'Duplicates', 'FOLDS_BY', 'evaluate', 'fit', 'predict', 'update', 'preferences',
+           'demo', 'download', 'main']
 
 # %% ../nbs/16_cli.ipynb #66063ef4
 import json
@@ -29,7 +29,7 @@ from .data import (KNOWN_COLUMNS, DataError, MfrecError, MfrecWarning, SettingEr
                         plot_ratings, read_items, read_ratings, read_users, titles_of)
 from .fetch import download as fetch
 from .metrics import rmse
-from .model import LEVELS, BiasModel, FactorModel, RatingEstimator, error_report, warn_of_less
+from .model import GROUNDS, BiasModel, Model, RatingEstimator, error_report, warn_of_less
 from .persist import load
 from .sample import sample_items, sample_ratings
 from .splitting import check_disjoint, k_folds, split_cold_items, split_random, split_time, split_users
@@ -57,6 +57,7 @@ ModelDir = Annotated[Path, typer.Argument(metavar="DIR", help="Folder written by
 Genres = Annotated[bool, typer.Option("--genres/--no-genres", help="Genres of --items are features.")]
 Decades = Annotated[bool, typer.Option("--decades/--no-decades", help="Decades of --items are features.")]
 TasteFeatures = Annotated[int | None, typer.Option("--taste", help="Taste features, from who rated what, of als and bayes; 0 for none (default: the solver's own number).")]
+KeepRatings = Annotated[bool, typer.Option("--ratings/--no-ratings", help="Whether the saved model holds the ratings it was fitted on, at five bytes each.")]
 UserSlopes = Annotated[bool, typer.Option("--user-slopes", help="With --solver bayes and --items: each user has slopes of their own on the features of items.")]
 Duplicates = Annotated[str, typer.Option(help="What to do with a (user, item) pair that stands twice: error, last or mean.")]
 
@@ -123,7 +124,7 @@ def _estimator(solver: str, factors: int | None, taste: int | None, seed: int, u
 
 # %% ../nbs/16_cli.ipynb #97cf2ffe
 def _judge(estimator: RatingEstimator, splits: Iterable[tuple], features: dict[str, pd.DataFrame | FeatureTable],
-           by: str = "user") -> tuple[dict, pd.DataFrame, FactorModel, pd.DataFrame]:
+           by: str = "user") -> tuple[dict, pd.DataFrame, Model, pd.DataFrame]:
     """Of each split (train, known, test) fit on train and fold in what is `known` of test users; judge all test rows together: the facts that
     `evaluate` prints (sizes are means over splits, rounded), the table of errors with intervals over users or items, the last model and its test rows."""
     seconds, parts, sizes = 0.0, [], []
@@ -142,7 +143,7 @@ def _judge(estimator: RatingEstimator, splits: Iterable[tuple], features: dict[s
     facts |= {"rmse_low": float(report.loc["rmse", "low"]), "rmse_high": float(report.loc["rmse", "high"]),
               "rmse_unclipped": rmse(rows["actual"], rows["unclipped"]), "seconds_fit": seconds, "n_test": len(rows), "n_factors": shown.n_factors}
     facts |= pd.DataFrame(sizes).mean().round().astype(int).to_dict()
-    return facts | {f"share_{level}": float((rows["level"] == level).mean()) for level in LEVELS}, report, shown, test
+    return facts | {f"share_{level}": float((rows["level"] == level).mean()) for level in GROUNDS}, report, shown, test
 
 # %% ../nbs/16_cli.ipynb #3fd96692
 def _show_some(test: pd.DataFrame, n: int, split: str, seed: int, user_col: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -203,7 +204,7 @@ def evaluate(data: DataArg, solver: Solver = "als",
     typer.echo(f"\nTen test predictions:\n{_ten(model, test.sample(min(10, len(test)), random_state=seed), titles)}")
 
 
-def _ten(model: FactorModel | RatingEstimator, test: pd.DataFrame, items: pd.DataFrame | None) -> str:
+def _ten(model: Model | RatingEstimator, test: pd.DataFrame, items: pd.DataFrame | None) -> str:
     "The first ten test rows, predicted and actual, with titles where there are any."
     return model.sample_predictions(test, items, n=10).to_string(index=False, float_format="{:.2f}".format)
 
@@ -211,14 +212,14 @@ def _ten(model: FactorModel | RatingEstimator, test: pd.DataFrame, items: pd.Dat
 @app.command()
 def fit(train: DataArg, out: Annotated[Path, typer.Option(help="Folder to write the model to.")], solver: Solver = "als", seed: Seed = 42,
         factors: Factors = None, items: Items = None, item_columns: ItemColumns = None, users: Users = None, user_columns: UserColumns = None,
-        genres: Genres = True, decades: Decades = True, taste: TasteFeatures = None, user_slopes: UserSlopes = False, on_duplicates: Duplicates = "error",
-        user_col: UserCol = None, item_col: ItemCol = None, rating_col: RatingCol = None):
+        genres: Genres = True, decades: Decades = True, taste: TasteFeatures = None, user_slopes: UserSlopes = False, keep: KeepRatings = True,
+        on_duplicates: Duplicates = "error", user_col: UserCol = None, item_col: ItemCol = None, rating_col: RatingCol = None):
     "Fit a solver on all ratings and save the model."
     model = _estimator(solver, factors, taste, seed, user_slopes, user_col=user_col, item_col=item_col, rating_col=rating_col)
     features = _with_columns(_features(items, users, item_col, user_col), item_columns, user_columns, item_col, user_col, genres=genres, decades=decades)
     ratings = _ratings(train, user_col, item_col, rating_col, on_duplicates=on_duplicates)
     start = time.perf_counter()
-    model.fit(ratings, **features).save(out)
+    model.fit(ratings, **features).save(out, ratings=keep)
     typer.echo(f"{model.model_} fitted on {len(ratings):,} ratings in {time.perf_counter() - start:.1f} s, saved in {out}")
 
 # %% ../nbs/16_cli.ipynb #e093a175
@@ -234,18 +235,18 @@ def _read_pairs(path: Path, text_ids: dict[str, bool]) -> pd.DataFrame:
         raise DataError(f"{path}: not a readable csv or parquet file ({error})") from error
 
 
-def _text_ids(model: FactorModel) -> tuple[bool, bool]:
+def _text_ids(model: Model) -> tuple[bool, bool]:
     "Whether the ids of users and of items are text."
     return tuple(side.ids.classes_.dtype == object for side in (model.user, model.item))
 
 
-def _names(model: FactorModel, *given: str | None) -> list[str | None]:
+def _names(model: Model, *given: str | None) -> list[str | None]:
     "Columns of users, items and ratings to look for in files: those given, else the model's; None for the usual ones, which are found anyway."
     usual = ((role, getattr(model.columns, role)) for role in ("user", "item", "rating"))
     return [name or (None if own in KNOWN_COLUMNS[role] else own) for name, (role, own) in zip((*given, None, None, None), usual)]
 
 
-def _as_model(model: FactorModel, frame: pd.DataFrame, names: list[str | None], where: str, need: tuple[str, ...] = ("user", "item", "rating")) -> pd.DataFrame:
+def _as_model(model: Model, frame: pd.DataFrame, names: list[str | None], where: str, need: tuple[str, ...] = ("user", "item", "rating")) -> pd.DataFrame:
     "The frame with its columns named as the model's, and ids as text where the model's are. Of two columns that could be meant, one called as the model's is."
     own = {role: getattr(model.columns, role) for role in need}
     wanted = {f"{role}_col": name or (own[role] if own[role] in frame else None) for role, name in zip(need, names)}
@@ -256,9 +257,9 @@ def _as_model(model: FactorModel, frame: pd.DataFrame, names: list[str | None], 
     return frame.astype(dict.fromkeys(digits, str))
 
 
-def _predicted(model: FactorModel, pairs: pd.DataFrame, features: dict[str, pd.DataFrame], later: pd.DataFrame | None) -> pd.DataFrame:
+def _predicted(model: Model, pairs: pd.DataFrame, features: dict[str, pd.DataFrame], later: pd.DataFrame | None) -> pd.DataFrame:
     "`predict_frame` of pairs, of items and users known by `features` alone as well, and of those that came `later`, with ratings."
-    if model.content is None or model.content.item_schema is None:
+    if model.item.features is None:
         features = {name: frame for name, frame in features.items() if name != "items"}  # there for the titles only
     model = add_unrated(model, **features)
     predicted = (model if later is None else add_rated(model, later)).predict_frame(pairs)
@@ -307,7 +308,7 @@ def update(model_dir: ModelDir, new: Annotated[str, typer.Argument(help="New rat
     *old, more = (_as_model(model, _ratings(data, *names, on_duplicates=on_duplicates, string_ids=string_ids), names, data) for data in (*ratings, new))
     start = time.perf_counter()
     updated = model.update(pd.concat(old), more, **features, refit=refit)
-    updated.save(out)
+    updated.save(out, ratings=model.ratings is not None)
     typer.echo(f"{updated} {'has taken in' if 'n_added' in updated.about else 'was fitted again with'} {len(more):,} ratings in {time.perf_counter() - start:.1f} s, saved in {out}")
 
 # %% ../nbs/16_cli.ipynb #0a9288cf

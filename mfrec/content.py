@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['OTHER', 'UNKNOWN', 'YEARS', 'MAX_FEATURES', 'TASTE_DAMPING', 'FeatureSchema', 'decade_of', 'FeatureTable',
-           'learn_schema', 'judge_columns', 'item_features', 'user_features', 'SideContent', 'damped_biases',
-           'plot_preferences', 'plot_decades', 'Taste', 'taste_features']
+           'learn_schema', 'judge_columns', 'item_features', 'user_features', 'SideContent', 'plot_preferences',
+           'plot_decades', 'TasteBasis', 'Taste', 'taste_features']
 
 # %% ../nbs/04_content.ipynb #a11554ec
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -20,16 +20,17 @@ from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 
 from .data import DataError, MfrecWarning, SettingError, find_columns, genres_of, mark_between, text_of, years_of_dates
-from .encoding import IdEncoder, Interactions
+from .encoding import ByRow, IdEncoder, Interactions, by_row
 
 # %% ../nbs/04_content.ipynb #77054c8f
 @dataclass(frozen=True)
 class FeatureSchema:
     """How the columns of a frame become features.
 
-    `categories`: the known values of each categorical column; `several`: those columns whose cells hold several values, and the mark
-    between the values in text; `numeric`: mean and standard deviation of each measured column; `rare`: values of each categorical column
-    that were too few for a feature of their own and count as 'other'.
+    `categories`: the known values of each categorical column; `several`: those columns whose cells hold
+    several values, and the mark between the values in text; `numeric`: mean and standard deviation of each
+    measured column; `rare`: values of each categorical column that were too few for a feature of their own
+    and count as 'other'.
     """
     categories: dict[str, tuple[str, ...]]
     several: dict[str, str] = field(default_factory=dict)
@@ -43,7 +44,8 @@ class FeatureSchema:
         return [label(col, value) for col, values in self.categories.items() for value in (*values, OTHER)] + list(self.numeric)
 
     def encode(self, frame: pd.DataFrame, where: str, warn: bool = True) -> np.ndarray:
-        "Features (n, f) of the rows of `frame`, float32; missing numbers count as average. Warns once of values outside the vocabulary."
+        """Features (n, f) of the rows of `frame`, float32; missing numbers count as average. Warns once of
+        values outside the vocabulary."""
         _need_columns(frame, (*self.categories, *self.numeric), where)
         blocks, strange = [], {}
         for col, values in self.categories.items():
@@ -75,7 +77,8 @@ def decade_of(year: float | None) -> str:
 
 
 def _cells(frame: pd.DataFrame, col: str, mark: str | None, where: str) -> list[tuple[str, ...]]:
-    "The values of each row of a categorical column, in text divided by `mark`; None: one value a row. Raises DataError for lists where one value is due."
+    """The values of each row of a categorical column, in text divided by `mark`; None: one value a row.
+    Raises DataError for lists where one value is due."""
     if col == "decade" and col not in frame:
         return [(decade_of(year),) for year in _years(frame["year"], where)]
     if mark is not None:
@@ -134,7 +137,8 @@ class FeatureTable:
 
 # %% ../nbs/04_content.ipynb #31c0c125
 def learn_schema(frame: pd.DataFrame, categorical: Sequence[str], several: Sequence[str], numeric: Sequence[str], min_rows: int, where: str) -> FeatureSchema:
-    "Vocabulary and scales of the named columns; values found in fewer than `min_rows` rows count as 'other' from the start."
+    """Vocabulary and scales of the named columns; values found in fewer than `min_rows` rows count as 'other'
+    from the start."""
     _need_columns(frame, (*categorical, *several, *numeric), where)
     if not (isinstance(min_rows, (int, np.integer)) and min_rows >= 1):
         raise SettingError(f"min_rows={min_rows!r}; it must be a whole number, 1 or more")
@@ -152,9 +156,9 @@ def learn_schema(frame: pd.DataFrame, categorical: Sequence[str], several: Seque
 
 # %% ../nbs/04_content.ipynb #02e26431
 def judge_columns(frame: pd.DataFrame, columns: Sequence[str], where: str = "items") -> dict[str, list[str]]:
-    """Columns by what they hold, under the names of the arguments of `item_features`: lists, or text of which a tenth is divided by | or ; are
-    `several`; numbers with more than 20 different values are `numeric` unless they are codes, whole numbers without a gap, at most 50;
-    all others are `categorical`."""
+    """Columns by what they hold, under the names of the arguments of `item_features`: lists, or text of which
+    a tenth is divided by | or ; are `several`; numbers with more than 20 different values are `numeric`
+    unless they are codes, whole numbers without a gap, at most 50; all others are `categorical`."""
     _need_columns(frame, columns, where)
     kinds = {"categorical": [], "several": [], "numeric": []}
     for col in columns:
@@ -188,9 +192,10 @@ def item_features(items: pd.DataFrame, *, item_col: str | None = None, genres: b
                   several: Sequence[str] = (), numeric: Sequence[str] = (), min_rows: int = 2, schema: FeatureSchema | None = None) -> FeatureTable:
     """Features of an items frame (`read_items`): genres and decade if it has them, and any columns named.
 
-    `categorical` columns hold one value a row, `several` many (a tuple, or text separated by | ; , / tab or ' - '), `numeric` ones a number. With
-    `schema` (of an earlier table) the frame is encoded by that instead. Raises DataError for missing columns, missing or repeated ids,
-    and numbers that are none, SettingError for more than 256 features.
+    `categorical` columns hold one value a row, `several` many (a tuple, or text separated by | ; , / tab or '
+    - '), `numeric` ones a number. With `schema` (of an earlier table) the frame is encoded by that instead.
+    Raises DataError for missing columns, missing or repeated ids, and numbers that are none, SettingError for
+    more than 256 features.
     """
     col, given = find_columns(items, item_col=item_col, need=["item"], where="items").item, schema is not None
     if not given:
@@ -204,8 +209,9 @@ def item_features(items: pd.DataFrame, *, item_col: str | None = None, genres: b
 
 def user_features(users: pd.DataFrame, *, user_col: str | None = None, categorical: Sequence[str] | None = None, several: Sequence[str] = (),
                   numeric: Sequence[str] | None = None, min_rows: int = 2, schema: FeatureSchema | None = None) -> FeatureTable:
-    """Features of a users frame: the columns named, and all others by what they hold (`judge_columns`); of those that are neither numbers nor
-    several values, what has more than 50 different ones (names, postal codes) is left out. Otherwise as `item_features`."""
+    """Features of a users frame: the columns named, and all others by what they hold (`judge_columns`); of
+    those that are neither numbers nor several values, what has more than 50 different ones (names, postal
+    codes) is left out. Otherwise as `item_features`."""
     col, given = find_columns(users, user_col=user_col, need=["user"], where="users").user, schema is not None
     if not given:
         named = {*several, *(categorical or ()), *(numeric or ())}
@@ -240,27 +246,10 @@ class SideContent:
         mean = weights @ self.values / max(weights.sum(), 1e-12)
         return np.where(self.known[:, None], self.values - mean, 0).astype(np.float32)
 
-# %% ../nbs/04_content.ipynb #51376362
-def damped_biases(data: Interactions, damping_user: float, damping_item: float, max_sweeps: int = 50,
-                  tolerance: float = 1e-5) -> tuple[float, np.ndarray, np.ndarray]:
-    "Mean, user biases and item biases (float64) that minimise the squared error plus damping times their squares."
-    deviation = data.ratings.astype(np.float64)
-    mean = deviation.mean()
-    deviation -= mean
-    user, item = np.zeros(data.n_users), np.zeros(data.n_items)
-    user_weight = 1 / np.maximum(data.user_counts + damping_user, 1e-12)
-    item_weight = 1 / np.maximum(data.item_counts + damping_item, 1e-12)
-    for _ in range(max_sweeps):
-        before = item
-        item = np.bincount(data.items, deviation - user[data.users], data.n_items) * item_weight
-        user = np.bincount(data.users, deviation - item[data.items], data.n_users) * user_weight
-        if np.abs(item - before).max() < tolerance * max(deviation.std(), 1e-12):
-            break
-    return mean, user, item
-
 # %% ../nbs/04_content.ipynb #a3802fa5
 def plot_preferences(preferences: pd.DataFrame, value: str = "preference", n: int = 16, ax: plt.Axes | None = None) -> plt.Axes:
-    "One user's preferences in stars with bars of one standard deviation: the `n` that stand out most from zero."
+    """One user's preferences in stars with bars of one standard deviation: the `n` that stand out most from
+    zero."""
     ax = ax or plt.subplots(figsize=(6, 3.6), layout="constrained")[1]
     shown = preferences.assign(size=preferences[value].abs()).nlargest(n, "size").sort_values(value)
     ax.barh(shown["feature"], shown[value], xerr=shown["std"], color=np.where(shown[value] > 0, "C2", "C3"), ecolor="0.3", capsize=2)
@@ -271,7 +260,8 @@ def plot_preferences(preferences: pd.DataFrame, value: str = "preference", n: in
 
 
 def plot_decades(ratings: pd.DataFrame, items: pd.DataFrame, item_col: str | None = None, rating_col: str | None = None) -> plt.Figure:
-    "Left: stars of films by decade, as box plots. Right: mean stars by genre and decade, where there are at least 20 ratings."
+    """Left: stars of films by decade, as box plots. Right: mean stars by genre and decade, where there are at
+    least 20 ratings."""
     cols = find_columns(ratings, item_col=item_col, rating_col=rating_col, need=["item", "rating"])
     id_col = find_columns(items, item_col=cols.item if cols.item in items else None, need=["item"], where="items").item
     _need_columns(items, ("year", "genres"), "items")
@@ -296,17 +286,35 @@ def plot_decades(ratings: pd.DataFrame, items: pd.DataFrame, item_col: str | Non
     return fig
 
 # %% ../nbs/04_content.ipynb #3ba08923
-class Taste(NamedTuple):
-    """Taste features by position: user (n_users, f) and item (n_items, f), float32; rows without ratings are zero.
+@dataclass(frozen=True)
+class TasteBasis(ByRow):
+    """What rating a row says of whoever rates it: their taste features are the sum of `basis` (n, t) over
+    what they rated, over the root of the number of their ratings plus `damping`."""
+    basis: np.ndarray = by_row()
+    damping: float = 0.0
 
-    A row's features are the sum, over what it rated, of the other side's `of_item` (n_items, f) or `of_user` (n_users, f), over the root of
-    the number of ratings plus the side's `damping` (users, items); so they are known for rows that come later as well.
+    def taste(self, table: Interactions) -> np.ndarray:
+        "Taste features (n_users, t) of the users of a table whose items are the rows of this basis."
+        seen = sparse.csr_matrix((np.ones(len(table), np.float32), (table.users, table.items)), shape=(table.n_users, len(self.basis)))
+        return (seen @ self.basis) / np.sqrt(np.maximum(table.user_counts + self.damping, 1))[:, None]
+
+    def follow(self, at: np.ndarray, counts: np.ndarray) -> "TasteBasis":
+        "The rows at these positions; at -1, the average over ratings, of which the rows have `counts` (n,)."
+        average = counts @ self.basis / max(counts.sum(), 1)
+        return replace(self, basis=np.vstack([self.basis, average])[at].astype(self.basis.dtype))
+
+
+class Taste(NamedTuple):
+    """Taste features by position: user (n_users, f) and item (n_items, f), float32; rows without ratings are
+    zero.
+
+    They come from the items by `of_item` and from the users by `of_user`, and so are known for rows that come
+    later as well.
     """
     user: np.ndarray
     item: np.ndarray
-    of_item: np.ndarray
-    of_user: np.ndarray
-    damping: tuple[float, float] = (0.0, 0.0)
+    of_item: TasteBasis
+    of_user: TasteBasis
 
 
 TASTE_DAMPING = 0.3  # times a side's mean number of ratings, by which each row's is raised
@@ -315,14 +323,15 @@ TASTE_DAMPING = 0.3  # times a side's mean number of ratings, by which each row'
 def taste_features(data: Interactions, n_features: int = 64, seed: int = 0) -> Taste:
     """Taste features of users and items from which pairs were rated, the stars left aside; strongest first.
 
-    Each side is scaled so that a row's squared length is 1 on average. At most as many features as the smaller side has rows less
-    one. Raises SettingError if `n_features` is less than 1.
+    Each side is scaled so that a row's squared length is 1 on average. At most as many features as the
+    smaller side has rows less one. Raises SettingError if `n_features` is less than 1.
     """
     if n_features < 1:
         raise SettingError(f"n_features={n_features}; it must be 1 or more")
     rank = min(n_features, data.n_users - 1, data.n_items - 1)
     if rank < 1:
-        return Taste(*(np.zeros((n, 0), np.float32) for n in (data.n_users, data.n_items, data.n_items, data.n_users)))
+        none = [np.zeros((n, 0), np.float32) for n in (data.n_users, data.n_items)]
+        return Taste(*none, *map(TasteBasis, none[::-1]))
     damping = tuple(TASTE_DAMPING * float(counts[counts > 0].mean()) for counts in (data.user_counts, data.item_counts))
     users, items = (np.maximum(counts + extra, 1).astype(np.float32) ** -0.5 for counts, extra in zip((data.user_counts, data.item_counts), damping))
     values = users[data.users] * items[data.items]
@@ -334,4 +343,4 @@ def taste_features(data: Interactions, n_features: int = 64, seed: int = 0) -> T
         unit = np.sqrt(np.square(features).sum(1, dtype=np.float64).mean()) or 1.0       # a row's squared length averages 1
         parts.append(((features / unit).astype(np.float32), (basis * scale[:, None] / unit).astype(np.float32)))
     (user, of_item), (item, of_user) = parts
-    return Taste(user, item, of_item, of_user, damping)
+    return Taste(user, item, TasteBasis(of_item, damping[0]), TasteBasis(of_user, damping[1]))

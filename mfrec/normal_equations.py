@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['cut_points', 'Bucket', 'RowGroups', 'default_budget', 'padded_width', 'sort_by_row', 'group_rows', 'gather_table',
-           'gather', 'bucket_gram', 'Prior', 'factorize', 'spread_table', 'shared_gram', 'Known', 'Solved',
-           'bucket_system', 'row_objective', 'solve_rows', 'worker_pool', 'group_both', 'predict_rows']
+           'gather', 'bucket_gram', 'Prior', 'factorize', 'spread_table', 'Known', 'Solved', 'bucket_system',
+           'row_objective', 'solve_rows', 'worker_pool', 'group_both', 'predict_rows']
 
 # %% ../nbs/07_normal_equations.ipynb #31927c24
 from concurrent.futures import ThreadPoolExecutor
@@ -18,14 +18,15 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from .data import TrainingError
-from .encoding import counting_sort
+from .encoding import Interactions, counting_sort
 from .model import n_threads
 
 # %% ../nbs/07_normal_equations.ipynb #816423dc
 def cut_points(lengths: np.ndarray, budget: int, floor: int = 0, waste: float = 0.1) -> list[int]:
     """Cut ascending row lengths into runs: positions where runs begin, and the end.
 
-    A run's rows times its longest row is at most `budget`, and exceeds the ratings it holds by at most the share `waste` and 64 places.
+    A run's rows times its longest row is at most `budget`, and exceeds the ratings it holds by at most the
+    share `waste` and 64 places.
     """
     total = np.concatenate([[0], np.cumsum(lengths)])
     cuts, start = [0], 0
@@ -42,7 +43,8 @@ def cut_points(lengths: np.ndarray, budget: int, floor: int = 0, waste: float = 
 # %% ../nbs/07_normal_equations.ipynb #0d886536
 @dataclass(frozen=True)
 class Bucket:
-    "B rows of nearly equal length L: columns (padded with n_columns), ratings (padded with 0), roots of weights, source positions."
+    """B rows of nearly equal length L: columns (padded with n_columns), ratings (padded with 0), roots of
+    weights, source positions."""
     rows: Tensor  # int64 [B]
     index: Tensor  # int32 [B, L]
     values: Tensor  # float [B, L]
@@ -52,7 +54,8 @@ class Bucket:
 
 @dataclass(frozen=True)
 class RowGroups:
-    "The ratings of one side in buckets; `counts` is the number of ratings of each row, `budget` how many are gathered at once."
+    """The ratings of one side in buckets; `counts` is the number of ratings of each row, `budget` how many
+    are gathered at once."""
     n_rows: int
     n_columns: int
     counts: Tensor  # int64 [n_rows]
@@ -60,20 +63,23 @@ class RowGroups:
     budget: int
 
     def with_values(self, values: Tensor, pool: ThreadPoolExecutor | None = None) -> "RowGroups":
-        "The same pairs with other ratings, given in their original order (needs `keep_source=True` at grouping)."
+        """The same pairs with other ratings, given in their original order (needs `keep_source=True` at
+        grouping)."""
         values = torch.cat([values, values.new_zeros(1)])
         fresh = lambda b: replace(b, values=values.index_select(0, b.source.reshape(-1)).view(b.source.shape))
         return replace(self, buckets=list(map(fresh, self.buckets) if pool is None else pool.map(fresh, self.buckets)))
 
 
 def default_budget(n_factors: int, device: torch.device) -> int:
-    "Ratings gathered at once: a block of 3 MB, for the cache of a CPU core, or of 1 GB on a GPU, which wants large batches."
+    """Ratings gathered at once: a block of 3 MB, for the cache of a CPU core, or of 1 GB on a GPU, which
+    wants large batches."""
     floats = 2**28 if device.type == "cuda" else 3 * 2**18
     return max(1024, floats // padded_width(n_factors))
 
 
 def padded_width(n_factors: int) -> int:
-    "Columns [factors, 1, bias] rounded up to a multiple of 8: a Gram of width 24 takes less time than one of width 22."
+    """Columns [factors, 1, bias] rounded up to a multiple of 8: a Gram of width 24 takes less time than one
+    of width 22."""
     return -(-(n_factors + 2) // 8) * 8
 
 # %% ../nbs/07_normal_equations.ipynb #5f331c42
@@ -84,20 +90,23 @@ def sort_by_row(rows: Tensor, n_rows: int) -> Tensor:
     return torch.from_numpy(counting_sort(rows.to(torch.int32).numpy(), n_rows))
 
 
-def group_rows(rows: Tensor, columns: Tensor, values: Tensor, n_rows: int, n_columns: int, n_factors: int, budget: int | None = None,
-               weights: Tensor | None = None, keep_source: bool = False, pool: ThreadPoolExecutor | None = None) -> RowGroups:
-    "Group ratings (positions `rows`, `columns` and their `values`) by row into buckets for `n_factors` factors, made side by side in `pool`."
-    budget = budget or default_budget(n_factors, values.device)
+def group_rows(table: Interactions, n_factors: int, budget: int | None = None, keep_source: bool = False, pool: ThreadPoolExecutor | None = None,
+               device: torch.device | None = None) -> RowGroups:
+    """Group a table of ratings (arrays or tensors) by user into buckets for `n_factors` factors, made side by
+    side in `pool`, on `device`."""
+    rows, columns, values = (torch.as_tensor(column, device=device) for column in (table.users, table.items, table.ratings))
+    n_rows, budget = table.n_users, budget or default_budget(n_factors, values.device)
     counts = torch.bincount(rows, minlength=n_rows)
     order = None if bool((rows[1:] >= rows[:-1]).all()) else sort_by_row(rows, n_rows)
-    roots = None if weights is None else weights.sqrt()
-    parts = (columns.to(torch.int32), n_columns), (values, 0), (roots, 0)
+    roots = None if table.weights is None else torch.as_tensor(table.weights, device=device).sqrt()
+    parts = (columns.to(torch.int32), table.n_items), (values, 0), (roots, 0)
     starts = counts.cumsum(0) - counts
     lengths, shortest_first = torch.sort(counts, stable=True)
     cuts = cut_points(lengths.cpu().numpy(), budget, floor=padded_width(n_factors))
 
     def make_bucket(rows: Tensor) -> Bucket:
-        "Copy the ratings of `rows` (ascending lengths) to [B, L] blocks; places past a row's end get the padding of each part."
+        """Copy the ratings of `rows` (ascending lengths) to [B, L] blocks; places past a row's end get the
+        padding of each part."""
         length = counts[rows]
         place = torch.arange(int(length[-1]), device=rows.device)
         past = place >= length[:, None]
@@ -107,11 +116,12 @@ def group_rows(rows: Tensor, columns: Tensor, values: Tensor, n_rows: int, n_col
         return Bucket(rows, *copies, source.to(torch.int32).view_as(past).masked_fill_(past, len(values)) if keep_source else None)
 
     runs = [shortest_first[a:b] for a, b in zip(cuts, cuts[1:])]
-    return RowGroups(n_rows, n_columns, counts, list(map(make_bucket, runs) if pool is None else pool.map(make_bucket, runs)), budget)
+    return RowGroups(n_rows, table.n_items, counts, list(map(make_bucket, runs) if pool is None else pool.map(make_bucket, runs)), budget)
 
 # %% ../nbs/07_normal_equations.ipynb #419f4538
 def gather_table(vectors: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Rows [factors, 1, -bias, 0…] from vectors [factors, bias] (n, k + 1), and one zero row that padding points to.
+    """Rows [factors, 1, -bias, 0…] from vectors [factors, bias] (n, k + 1), and one zero row that padding
+    points to.
 
     `weights` (n,) weigh a row's ratings in the other side's Grams, e.g. by the row's noise precision.
     """
@@ -133,7 +143,8 @@ def gather(table: Tensor, index: Tensor) -> Tensor:
 
 
 def bucket_gram(bucket: Bucket, table: Tensor, d: int, budget: int) -> Tensor:
-    "Grams [B, d + 1, d + 1] of the columns [factors, 1, rating - bias], d = k + 1. Rows longer than the budget go in pieces."
+    """Grams [B, d + 1, d + 1] of the columns [factors, 1, rating - bias], d = k + 1. Rows longer than the
+    budget go in pieces."""
     step = max(1, budget // len(bucket.rows))
     total = None
     for start in range(0, max(1, bucket.index.shape[1]), step):
@@ -149,9 +160,15 @@ def bucket_gram(bucket: Bucket, table: Tensor, d: int, budget: int) -> Tensor:
 # %% ../nbs/07_normal_equations.ipynb #a69775bf
 @dataclass(frozen=True)
 class Prior:
-    "Gaussian prior of the rows' [factors, bias]: precision, [d, d] shared or [n_rows, d, d]; mean, [d] or [n_rows, d], None for zero."
+    """Gaussian prior of the rows' [factors, bias]: precision, [d, d] shared or [n_rows, d, d]; mean, [d] or
+    [n_rows, d], None for zero.
+
+    A ridge may grow with a row's ratings: `per_rating` [d + 1, d + 1] is what each of them adds, bordered as
+    `block` is.
+    """
     precision: Tensor
     mean: Tensor | None = None
+    per_rating: Tensor | None = None
 
     @property
     def size(self) -> int:
@@ -196,21 +213,13 @@ def factorize(system: Tensor, rows: Tensor) -> Tensor:
 def spread_table(variances: Tensor, covariances: Tensor) -> Tensor:
     """Rows [variances of factors, their covariances with the bias, variance of the bias], and one zero row.
 
-    `variances` [n, k + 1] and `covariances` [n, k] are those of `Solved`. The bias variance is raised where needed to keep the matrix
-    positive semidefinite, since the covariances among the factors are left out.
+    `variances` [n, k + 1] and `covariances` [n, k] are those of `Solved`. The bias variance is raised where
+    needed to keep the matrix positive semidefinite, since the covariances among the factors are left out.
     """
     factor, bias = variances[:, :-1], variances[:, -1]
     last = torch.maximum(bias, (covariances.square() / factor).sum(1))
     table = torch.cat([factor, covariances, last[:, None]], 1)
     return torch.cat([table, table.new_zeros(1, table.shape[1])])
-
-
-def shared_gram(spread: Tensor) -> Tensor:
-    "What each rating adds to a Gram [d + 1, d + 1] if all rows of the other side have the same `spread` (2k + 1,), a row of `spread_table`."
-    k = len(spread) // 2
-    added = torch.zeros(k + 2, k + 2).to(spread)
-    added.diagonal()[:k], added[k + 1, :k], added[:k, k + 1], added[k + 1, k + 1] = spread[:k], -spread[k:2 * k], -spread[k:2 * k], spread[2 * k]
-    return added
 
 
 def _add_spread(gram: Tensor, bucket: Bucket, spread: Tensor) -> None:
@@ -228,12 +237,12 @@ def _add_spread(gram: Tensor, bucket: Bucket, spread: Tensor) -> None:
 # %% ../nbs/07_normal_equations.ipynb #1d105702
 @dataclass(frozen=True)
 class Known:
-    "What a half-sweep holds fixed: the other side's `gather_table`, this side's prior, the noise precision, the other side's spread, or what each rating adds to the Gram (`shared_gram`)."
+    """What a half-sweep holds fixed: the other side's `gather_table`, this side's prior, the noise precision,
+    and the other side's spread."""
     table: Tensor
     prior: Prior
     noise_precision: Tensor | float = 1.0  # one number, or one per row
     spread: Tensor | None = None
-    shared: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -251,16 +260,17 @@ def bucket_system(bucket: Bucket, known: Known, budget: int) -> tuple[Tensor, Te
     gram = bucket_gram(bucket, known.table, known.prior.size, budget)
     if known.spread is not None:
         _add_spread(gram, bucket, known.spread)
-    if known.shared is not None:
-        gram.addcmul_(gram[:, -2, -2, None, None].clone(), known.shared)  # the square of the column of ones is the number of ratings, or their weight
     prior, alpha = known.prior.block(bucket.rows), known.noise_precision
     system = torch.addcmul(prior, gram, alpha[bucket.rows, None, None]) if isinstance(alpha, Tensor) else torch.add(prior, gram, alpha=alpha)
+    if known.prior.per_rating is not None:
+        system.addcmul_(gram[:, -2, -2, None, None], known.prior.per_rating)  # the square of the column of ones is the number of ratings, or their weight
     system[:, -1, -1].mul_(1 + _SLACK).add_(1)
     return gram, system
 
 
 def row_objective(system: Tensor, lower: Tensor) -> float:
-    "Sum over a bucket's rows of the penalized squared error at the minimum: the corners of the factors without the slack."
+    """Sum over a bucket's rows of the penalized squared error at the minimum: the corners of the factors
+    without the slack."""
     corner, root = system[:, -1, -1].double(), lower[:, -1, -1].double()
     return float((root.square() - 1 - (corner - 1) * _SLACK / (1 + _SLACK)).sum())
 
@@ -268,8 +278,9 @@ def row_objective(system: Tensor, lower: Tensor) -> float:
 def solve_rows(groups: RowGroups, known: Known, covariance: bool = False, pool: ThreadPoolExecutor | None = None) -> Solved:
     """Solve the normal equations of every row, buckets side by side in `pool`.
 
-    `covariance=True`: also variances and covariances, for more time (an ALS sweep that learns its priors takes 1.7 times one that does not). Rows without ratings get their prior.
-    Raises TrainingError where a system is not positive definite.
+    `covariance=True`: also variances and covariances, for more time (an ALS sweep that learns its priors
+    takes 1.7 times one that does not). Rows without ratings get their prior. Raises TrainingError where a
+    system is not positive definite.
     """
     n, d = groups.n_rows, known.prior.size
     vectors = known.table.new_empty(n, d)
@@ -299,7 +310,8 @@ def solve_rows(groups: RowGroups, known: Known, covariance: bool = False, pool: 
 # %% ../nbs/07_normal_equations.ipynb #9d25a9b7
 @contextmanager
 def worker_pool(n_jobs: int = -1, device: torch.device | None = None):
-    "A pool of threads that solve buckets side by side, each with one torch thread; None on a GPU, which needs no such help."
+    """A pool of threads that solve buckets side by side, each with one torch thread; None on a GPU, which
+    needs no such help."""
     if device is not None and device.type != "cpu":
         yield None
         return
@@ -312,14 +324,14 @@ def worker_pool(n_jobs: int = -1, device: torch.device | None = None):
         torch.set_num_threads(before)
 
 # %% ../nbs/07_normal_equations.ipynb #c66de717
-def group_both(users: Tensor, items: Tensor, values: Tensor, n_users: int, n_items: int, n_factors: int, **kwargs) -> tuple[RowGroups, RowGroups]:
+def group_both(table: Interactions, n_factors: int, **kwargs) -> tuple[RowGroups, RowGroups]:
     "The same ratings grouped by user and by item; further arguments as of `group_rows`."
-    return (group_rows(users, items, values, n_users, n_items, n_factors, **kwargs),
-            group_rows(items, users, values, n_items, n_users, n_factors, **kwargs))
+    return group_rows(table, n_factors, **kwargs), group_rows(table.flipped, n_factors, **kwargs)
 
 # %% ../nbs/07_normal_equations.ipynb #a3eeaa1c
 def predict_rows(groups: RowGroups, table: Tensor, vectors: Tensor, pool: ThreadPoolExecutor | None = None) -> Tensor:
-    "Predictions (n_ratings,) of all ratings in their original order, from the other side's table and this side's vectors."
+    """Predictions (n_ratings,) of all ratings in their original order, from the other side's table and this
+    side's vectors."""
     d = vectors.shape[1]
     out = vectors.new_empty(int(groups.counts.sum()) + 1)
 

@@ -2,7 +2,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 import mfrec
 from conftest import real, real_path
@@ -51,7 +50,7 @@ def test_features_under_a_fixed_ridge_lower_one_objective_and_end_at_its_minimum
     assert (objective.diff()[1:] <= 1e-6 * objective[1:]).all() and objective.iloc[-1] < plain.history_.objective.iloc[-1]
     assert -informed.score(test) < -plain.score(test) - 0.02
     model = informed.model_
-    for side, features in ((model.user, model.content.user_features), (model.item, model.content.item_features)):
+    for side, features in ((model.user, model.user.features.values), (model.item, model.item.features.values)):
         rows, x = side.factors[side.n_ratings > 0].astype(np.float64), features[side.n_ratings > 0].astype(np.float64)
         x = (x - x.mean(0)) / np.maximum(x.std(0), 1e-12)
         slopes = np.linalg.solve(x.T @ x + 10 * np.eye(x.shape[1]), x.T @ (rows - rows.mean(0)))
@@ -64,16 +63,14 @@ def test_objective_under_a_fixed_ridge_counts_errors_rows_slopes_and_ratings(rat
     "As the chapter writes it, worked out here in numpy from what a fit ends with."
     ids = [IdEncoder().fit(ratings[c]) for c in ("userId", "movieId")]
     data = Interactions.from_frame(ratings, Columns("userId", "movieId", "rating", None), *ids)
-    stars = torch.as_tensor((data.ratings - data.ratings.mean()) / data.ratings.std())
+    table = data.standardized()
     rng = np.random.default_rng(0)
     features = tuple(rng.normal(size=(n, 3)).astype(np.float32) for n in (data.n_users, data.n_items))
-    parts = als.start_parts(data, stars, 4, als.ridge_prior(4, 6.0, stars), features, seed=0)
-    for part in parts:
-        part.shared = torch.tensor([per_rating] * 4 + [0.0] * 5) if per_rating else None
+    parts = als.start_parts(table, 4, als.ridge_prior(4, 6.0, per_rating), features, seed=0)
     state = als.run_sweeps(*parts, 4, False, None)
     users, items = (part.vectors.double().numpy() for part in (state.users, state.items))
     predicted = (users[data.users, :-1] * items[data.items, :-1]).sum(1) + users[data.users, -1] + items[data.items, -1]
-    total, ridge = np.square(stars.numpy() - predicted).sum(), np.diag([6.0] * 4 + [4.0])
+    total, ridge = np.square(table.ratings - predicted).sum(), np.diag([6.0] * 4 + [4.0])
     total += per_rating * (np.square(users[data.users, :-1]).sum() + np.square(items[data.items, :-1]).sum())
     for part, rows in ((state.users, users), (state.items, items)):
         slopes = part.features.slopes.double().numpy()
@@ -88,19 +85,19 @@ def test_a_ridge_per_rating_falls_in_each_step_with_features_too_and_knows_how_m
     for given in ({}, {"items": films}):
         fit = mfrec.ALSMF(n_factors=4, reg=2.0, reg_per_rating=0.2, n_sweeps=40).fit(ratings, **given)
         assert (fit.history_.objective.diff()[1:] <= 1e-6 * fit.history_.objective[1:]).all()
-    fit = mfrec.ALSMF(n_factors=4, reg=2.0, reg_per_rating=0.2, n_sweeps=5).fit(ratings)
+    fit = mfrec.ALSMF(n_factors=4, reg=2.0, reg_per_rating=0.2, n_sweeps=60).fit(ratings)  # items and users settled: theirs come from their last solves
     model, scale = without_alone(fit.model_), ratings.rating.std(ddof=0)
     left = ((ratings.rating - model.predict(ratings, clip=False)) / scale) ** 2
-    fitted, sides = 0.0, {"user": ("userId", model.item, "movieId"), "item": ("movieId", model.user, "userId")}
-    for side, (own, other, theirs) in sides.items():
-        shared = getattr(model.posterior, f"{side}_shared")
-        factors = (other.factors[other.ids.transform(ratings[theirs])] + shared[4:8] / shared[:4]) / np.sqrt(scale)  # as they were before centering
+    fitted, sides = 0.0, ((model.user, "userId", model.item, "movieId"), (model.item, "movieId", model.user, "userId"))
+    for mine, own, other, theirs in sides:
+        assert np.allclose(mine.prior.per_rating[:4, :4], 0.2 / scale * scale ** 2 / mine.prior.noise * np.eye(4)) and not mine.prior.per_rating[4].any()
+        factors = (other.factors[other.ids.transform(ratings[theirs])] - other.prior.origin[:4]) / np.sqrt(scale)  # as they were before centering
         for _, rows in pd.DataFrame(factors).groupby(ratings[own].to_numpy()):
             z = np.column_stack([rows, np.ones(len(rows))])
             gram = z.T @ z
             fitted += np.trace(gram @ np.linalg.inv(gram + np.diag([2.0 + 0.2 * len(rows)] * 4 + [4.0])))
     n = len(ratings) - fitted
-    assert model.posterior.noise[0] / scale ** 2 == pytest.approx((left.sum() + als.NOISE_RATINGS) / (n + als.NOISE_RATINGS), rel=1e-3)
+    assert model.user.errors.noise[0] / scale ** 2 == pytest.approx((left.sum() + als.NOISE_RATINGS) / (n + als.NOISE_RATINGS), rel=1e-3)
 
 
 def test_what_users_leave_open_is_the_same_wherever_the_sweeps_ended(ratings):
@@ -111,8 +108,9 @@ def test_what_users_leave_open_is_the_same_wherever_the_sweeps_ended(ratings):
     assert 3 < best < 28
     whole = mfrec.ALSMF(n_factors=4, reg=10.0, n_sweeps=best).fit(train)
     for found in (early, mfrec.ALSMF(n_factors=4, reg=10.0, n_sweeps=best + 1).fit(train, validation=held)):
-        assert all(getattr(found.model_.posterior, side) == pytest.approx(getattr(whole.model_.posterior, side), rel=2e-3, abs=1e-6) for side in ("user", "item"))
-        assert found.model_.posterior.noise[0] == pytest.approx(whole.model_.posterior.noise[0], rel=1e-4)
+        for mine, theirs in ((found.model_.user, whole.model_.user), (found.model_.item, whole.model_.item)):
+            assert mine.errors.spread == pytest.approx(theirs.errors.spread, rel=2e-3, abs=1e-6)
+        assert found.model_.user.errors.noise[0] == pytest.approx(whole.model_.user.errors.noise[0], rel=1e-4)
 
 
 def test_items_that_go_on_save_sweeps(monkeypatch):
@@ -145,15 +143,15 @@ def test_a_fixed_ridge_finds_the_noise_and_what_each_user_leaves_open():
     users, items = np.divmod(rng.permutation(n_users * n_items)[:20_000], n_items)
     frame = pd.DataFrame({"userId": users, "movieId": items, "rating": (b[users] + (p[users] * q[items]).sum(1) + 0.6 * rng.normal(size=20_000)).astype("float32")})
     model = mfrec.ALSMF(n_factors=2, reg=0.5, n_sweeps=30).fit(frame).model_
-    assert model.posterior.noise[0] ** 0.5 == pytest.approx(0.6, rel=0.02)  # the residuals alone have 0.576
+    assert model.user.errors.noise[0] ** 0.5 == pytest.approx(0.6, rel=0.02)  # the residuals alone have 0.576
     # A user's own share of the variance against the inverse of the normal equations, in standardized units: the bias's, and two factors' which hardly correlate.
-    scale, tau = frame.rating.std(ddof=0), frame.rating.var(ddof=0) / model.posterior.noise[0]
+    scale, tau = frame.rating.std(ddof=0), frame.rating.var(ddof=0) / model.user.errors.noise[0]
     factors = model.item.factors / np.sqrt(scale)
     for user in (0, 7):
         z = np.column_stack([factors[model.item.ids.transform(frame.movieId[frame.userId == user])], np.ones((frame.userId == user).sum())])
         exact = np.linalg.inv(tau * (z.T @ z + np.diag([0.5, 0.5, 4.0])))
-        assert model.posterior.user[user, :2] / scale == pytest.approx(np.diag(exact)[:2], rel=0.03)
-        assert model.posterior.user[user, 4] / scale ** 2 == pytest.approx(exact[2, 2], rel=0.05)
+        assert model.user.errors.spread[user, :2] / scale == pytest.approx(np.diag(exact)[:2], rel=0.03)
+        assert model.user.errors.spread[user, 4] / scale ** 2 == pytest.approx(exact[2, 2], rel=0.05)
 
 
 @pytest.mark.parametrize("rows", [[(1, 1, 3)], [(u, i, 4) for u in range(10) for i in range(5)]])
@@ -213,24 +211,24 @@ def test_memory_of_features_is_foreseen(ratings, monkeypatch):
 
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("limit, cached, left", [(10 ** 9, 0, 4 * 10 ** 8), (10 ** 9, 10 ** 8, 5 * 10 ** 8), (10 ** 8, 0, 0), ("max", 0, None)])
-def test_the_limit_of_a_container_is_seen(tmp_path, monkeypatch, version, limit, cached, left):
+def test_the_limit_of_a_container_is_seen(tmp_path, version, limit, cached, left):
     "600 MB are taken, some of it pages of files that would be given back."
     names = ("memory.max", "memory.current", "memory.stat") if version == 2 else ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat")
     stat = f"anon 5\n{'total_' * (version == 1)}inactive_file {cached}\n"
     for name, text in zip(names, (str(limit), str(6 * 10 ** 8), stat)):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr("mfrec.model.CGROUP", tmp_path)
     machine = mfrec.model.psutil.virtual_memory().available
-    found = mfrec.model.available_memory()
+    found = mfrec.model.available_memory(cgroup=tmp_path)
     if left is None:
         assert abs(found - machine) < 1e9
     else:
         assert found == left
         with pytest.raises(mfrec.SettingError, match=f"fit needs about 0.6 GB of memory, and {left / 1e9:.1f} GB are available"):
-            mfrec.model.check_memory(6e8, "fit")
+            mfrec.model.check_memory(6e8, "fit", available=found)
 
 
 @pytest.mark.parametrize("ratings, heavy", [([1, 2, 3, 4, 5] * 20, False), ([1] * 95 + [0] * 5, True), ([3], False), (np.exp(np.random.default_rng(0).normal(size=1_000)), True)])
 def test_which_ratings_have_heavy_tails(ratings, heavy):
-    assert has_heavy_tails(np.array(ratings, np.float32)) == heavy
+    table = Interactions(np.zeros(len(ratings), np.int32), np.arange(len(ratings), dtype=np.int32), np.array(ratings, np.float32), 1, len(ratings))
+    assert has_heavy_tails(table.standardized().ratings) == heavy

@@ -9,10 +9,10 @@ from scipy.special import ndtri
 import mfrec
 from conftest import real
 from mfrec import bayes
-from mfrec.bayes import (BayesianMF, Codes, Features, HyperPriors, ProbitSampler, Sampler, draw_hyper, draw_latent, draw_noise,
+from mfrec.bayes import (BayesianMF, Codes, HyperPriors, ProbitSampler, Rotated, Sampler, draw_hyper, draw_latent, draw_noise,
                          fit_thresholds, geweke_scores, level_probabilities, predict_levels, rating_levels, start_thresholds, tail_deviate, tiny_sampler)
 from mfrec.calibration import coverage, coverage_table, pit_values
-from mfrec.model import without_alone
+from mfrec.model import Levels, without_alone
 
 FAST = dict(n_factors=6, n_samples=12, burn_in=3, n_taste=16)
 
@@ -35,7 +35,7 @@ def test_more_draws_are_kept_where_vectors_are_short_or_ratings_few(n_factors, n
 
 
 def test_draws_are_spread_over_a_chain_and_no_more_than_its_sweeps(fitted):
-    assert fitted.model_.posterior.user_draws.shape[0] == fitted.model_.posterior.item_draws.shape[0] == FAST["n_samples"]
+    assert len(fitted.model_.user.errors.draws) == len(fitted.model_.item.errors.draws) == FAST["n_samples"]
 
 
 @pytest.mark.parametrize("relax", [0.0, -0.8])
@@ -44,7 +44,7 @@ def test_the_sampler_leaves_the_joint_distribution_alone(relax):
     assert scores.abs().max() < 3.7  # ten probes: once in 500 runs of a correct sampler
 
 
-LEVELS = {"codes": Codes(torch.zeros(24, dtype=torch.long), 4, *tiny_sampler(seed=1)[1:]), "thresholds": torch.tensor([-1.0, 0.0, 0.8], dtype=torch.float64)}
+LEVELS = {"codes": Codes(torch.zeros(24, dtype=torch.long), 4, tiny_sampler(seed=1)[1]), "thresholds": torch.tensor([-1.0, 0.0, 0.8], dtype=torch.float64)}
 KNOWN = {"known": torch.randn(6, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))}
 KINDS = {"levels": {"kind": ProbitSampler} | LEVELS, "slopes": KNOWN, "levels and slopes": {"kind": ProbitSampler} | LEVELS | KNOWN}
 
@@ -70,7 +70,7 @@ def test_the_joint_test_sees_the_missing_term():
 
 def test_without_features_and_with_one_noise_a_sweep_still_works():
     sampler, *_ = tiny_sampler(HyperPriors(0.3, noise_dof=None))
-    sampler.features = tuple(Features.rotate(torch.zeros(6, 0, dtype=torch.float64), torch.ones(6, dtype=torch.bool)) for _ in range(2))
+    sampler.features = tuple(Rotated.of(torch.zeros(6, 0, dtype=torch.float64), torch.ones(6, dtype=torch.bool)) for _ in range(2))
     draw = sampler.sweep()
     assert torch.isfinite(draw.user).all() and bool((sampler.noise == sampler.noise[0]).all())
 
@@ -78,7 +78,7 @@ def test_without_features_and_with_one_noise_a_sweep_still_works():
 def test_rows_without_ratings_have_no_say_in_the_hyper_parameters():
     rng = np.random.default_rng(0)
     rows, rated = torch.as_tensor(rng.normal(size=(40, 3))), torch.arange(40) < 30
-    empty = Features.rotate(torch.zeros(40, 0, dtype=torch.float64), rated)
+    empty = Rotated.of(torch.zeros(40, 0, dtype=torch.float64), rated)
     wild = rows.clone()
     wild[30:] = 1e6
     first, second = (draw_hyper(x, rated, empty, 1.0, HyperPriors(0.3), np.random.default_rng(1)) for x in (rows, wild))
@@ -103,7 +103,7 @@ def test_latent_ratings_stay_in_their_cells_however_far_off_the_prediction():
 
 def test_thresholds_stay_in_order_when_levels_are_rare():
     codes = torch.tensor([0] * 500 + [1] + [2] * 3 + [3] * 700)
-    thresholds = start_thresholds(Codes(codes, 4, users=None, items=None))
+    thresholds = start_thresholds(Codes(codes, 4, pairs=None))
     for _ in range(30):
         thresholds = fit_thresholds(codes, torch.zeros(len(codes)), torch.ones(len(codes)), thresholds)
         assert torch.isfinite(thresholds).all() and bool((thresholds.diff() > 0).all())
@@ -114,7 +114,7 @@ def test_thresholds_stay_in_order_when_levels_are_rare():
 def test_thresholds_stay_in_order_when_a_sample_lacks_a_level():
     "Each step sees other ratings, and hardly any sees the one at the top."
     codes = torch.tensor([0] * 250 + [1] * 250 + [2] + [3])
-    generator, thresholds = torch.Generator().manual_seed(0), start_thresholds(Codes(codes, 4, users=None, items=None))
+    generator, thresholds = torch.Generator().manual_seed(0), start_thresholds(Codes(codes, 4, pairs=None))
     for _ in range(200):
         some = codes[torch.randint(len(codes), (len(codes),), generator=generator)]
         thresholds = fit_thresholds(some, torch.zeros(len(some)), torch.ones(len(some)), thresholds)
@@ -129,7 +129,7 @@ def test_tiny_tables_of_any_kind_have_probabilities():
         frame = pd.DataFrame({"userId": pairs // 8, "movieId": pairs % 8, "rating": rng.integers(1, 6, len(pairs)).astype(float)})
         model = BayesianMF(n_samples=20).fit(frame)
         assert np.isfinite(model.predict_frame(frame)[["prediction", "std"]].to_numpy()).all()
-        if len(model.model_.posterior.levels):
+        if isinstance(model.model_.link, Levels):
             shares = model.predict_levels(frame).to_numpy()
             assert shares.min() >= 0 and np.allclose(shares.sum(1), 1, atol=1e-4)
 
@@ -159,7 +159,7 @@ def test_ratings_of_nearly_one_level(cuts):
         assert -model.fit(train).score(test) < 1.02 * bias
     assert abs(model.predict(test).mean() - train.rating.mean()) < 0.015 * train.rating.max()
     chance = model.predict_levels(test)
-    assert len(model.model_.posterior.levels) == len(cuts) + 1 and np.allclose(chance.mean().iloc[-1], (test.rating == test.rating.max()).mean(), atol=0.02)
+    assert len(model.model_.link.levels) == len(cuts) + 1 and np.allclose(chance.mean().iloc[-1], (test.rating == test.rating.max()).mean(), atol=0.02)
     own = train[train.userId.isin(train.userId.unique()[:20])]
     apart, together = (model.fold_in(rows.assign(userId=rows.userId + 10_000)) for rows in (own[own.userId == own.userId.iloc[0]], own))
     pairs = own[own.userId == own.userId.iloc[0]].head(5)
@@ -190,8 +190,8 @@ def test_unknown_users_are_less_certain_than_known_ones(sample, fitted):
     frame = fitted.predict_frame(test.assign(userId=-1))
     known = fitted.predict_frame(test)
     assert frame["std"].mean() > known["std"].mean() and np.isfinite(frame["std"]).all() and set(frame.level) == {"bias"}
-    posterior = fitted.model_.posterior
-    assert len(posterior.noise) == train.userId.nunique() + 1 and posterior.user_draws.shape[1] == train.userId.nunique() + 1
+    errors = fitted.model_.user.errors
+    assert len(errors.noise) == train.userId.nunique() + 1 and errors.draws.shape[1] == train.userId.nunique() + 1
 
 
 def test_levels_add_up_to_prediction_and_deviation(sample, fitted):
@@ -204,7 +204,7 @@ def test_levels_add_up_to_prediction_and_deviation(sample, fitted):
 def test_pit_is_uniform_for_ratings_drawn_from_the_prediction(sample, fitted):
     chance = predict_levels(fitted.model_, sample[1]).to_numpy()
     drawn = (chance.cumsum(1) < np.random.default_rng(7).random((len(chance), 1))).sum(1).clip(max=chance.shape[1] - 1)
-    pit = pit_values(fitted, sample[1].assign(rating=fitted.model_.posterior.levels[drawn]))
+    pit = pit_values(fitted, sample[1].assign(rating=fitted.model_.link.levels[drawn]))
     assert all(abs(coverage(pit, level) - level) < 0.03 for level in (0.5, 0.8, 0.9)) and abs(pit.mean() - 0.5) < 0.02
     table = coverage_table(fitted, sample[1], sample[0])
     assert table.shape == (21, 3) and table.to_numpy().min() > 0
@@ -279,7 +279,7 @@ def test_a_finished_model_is_near_the_mean_of_all_sweeps(monkeypatch):
     finish = BayesianMF.learn_priors
     monkeypatch.setattr(BayesianMF, "learn_priors", staticmethod(lambda model, data: model))
     chain = BayesianMF(n_samples=32, likelihood="numbers").fit(inner, validation=held)
-    finished = without_alone(finish(without_alone(chain.model_), chain.interactions_))
+    finished = without_alone(finish(without_alone(chain.model_), chain.model_.ratings.table()))
     assert mfrec.rmse(held[stars], finished.predict(held, clip=False)) - chain.history_.validation_rmse.iloc[-1] < 0.0005
 
 
@@ -315,8 +315,8 @@ def test_slopes_of_their_own_help_the_opinionated(likelihood):
     without, own = (BayesianMF(**settings, user_slopes=slopes).fit(train, items=items) for slopes in (False, True))
     assert -own.score(test) < 0.9 * -without.score(test)
     assert own.fold_in(train).predict(test) == pytest.approx(own.predict(test), abs=1e-3)
-    names, posterior = own.model_.content.item_schema.names, own.model_.posterior  # a user's whole slope: through the factors, and their own
-    found = np.einsum("sjd,sud->uj", posterior.item_prior.slopes[..., :-1], posterior.user_draws[:, :-1, :-1])[np.argsort(own.model_.user.ids.classes_)]
+    names, user, item = own.model_.item.features.schema.names, own.model_.user, own.model_.item  # a user's whole slope: through the factors, and their own
+    found = np.einsum("sjd,sud->uj", item.errors.prior.slopes[..., :-1], user.errors.draws[:, :-1, :-1])[np.argsort(own.model_.user.ids.classes_)]
     planted = np.random.default_rng(0)
     planted.random((200, 8))
     slopes = planted.normal(size=(300, 8)) * 0.5  # as in `opinionated`
@@ -339,13 +339,13 @@ def test_a_new_item_has_its_own_known_columns_whatever_its_taste():
     "More taste features than items: what is known of an item must not be read from who rated it."
     ratings, items = opinionated(n_items=60)
     model = BayesianMF(n_factors=2, n_samples=6, burn_in=2, n_taste=128, user_slopes=True).fit(ratings, items=items).model_
-    prior, g = model.posterior.item_prior, len(model.content.item_schema.names)
-    taste = prior.basis.shape[1]
+    prior, g = model.item.errors.prior, len(model.item.features.schema.names)
+    taste = model.user.taste.basis.shape[1]
     assert (prior.slopes[:, :taste, -1 - g:-1] == 0).all() and (prior.start[:, -1 - g:-1] == 0).all()
     own = prior.slopes[:, taste:, -1 - g:-1]
     assert np.allclose(own, own[:, :1, :1] * np.eye(g), rtol=1e-4, atol=1e-6)
-    drawn = model.posterior.item_draws[:, :-1, -1 - g:-1]
-    assert np.allclose(model.content.item_features @ own, drawn, atol=2e-3 * np.abs(drawn).max())
+    drawn = model.item.errors.draws[:, :-1, -1 - g:-1]
+    assert np.allclose(model.item.features.values @ own, drawn, atol=2e-3 * np.abs(drawn).max())
 
 
 def test_slopes_are_yes_or_no(sample, items):

@@ -120,7 +120,7 @@ def test_further_columns_of_items(mfrec, files):
     items = pd.read_csv(files / "movies.csv")
     items.assign(country=np.where(items.movieId % 2, "US", "FR"), minutes=90 + items.movieId % 60).to_csv(files / "more.csv", index=False)
     code, out, err = mfrec("fit", files / "ratings.csv", "--items", files / "more.csv", "--item-columns", "country, minutes", "--solver", "bias", "--out", files / "model")
-    schema = load(files / "model").content.item_schema
+    schema = load(files / "model").item.features.schema
     assert code == 0 and schema.categories["country"] == ("FR", "US") and list(schema.numeric) == ["minutes"], err
     for args, said in ((("--items", files / "more.csv", "--item-columns", "language"), "items: no column 'language'"), (("--items", files / "more.csv", "--item-columns", ""), "items: no column ''"), (("--item-columns", "country"), "--items, which is missing")):
         code, _, err = mfrec("evaluate", files / "ratings.csv", "--solver", "bias", *args)
@@ -135,8 +135,8 @@ def test_parts_of_what_is_known_are_left_out(mfrec, files):
         code, _, err = mfrec("fit", *args, *options, "--out", files / "m")
         assert code == 0, err
         model = load(files / "m")
-        known = model.content.item_schema.categories
-        found[options] = "genres" in known, "decade" in known, len(model.item.prior.implicit) > 0
+        known = model.item.features.schema.categories
+        found[options] = "genres" in known, "decade" in known, len(model.item.prior.taste) > 0
         code, out, err = mfrec("evaluate", *args, *options, "--json")
         assert code == 0, err
         errors[options] = json.loads(out)["rmse"]
@@ -161,7 +161,7 @@ def test_slopes_of_users(mfrec, files):
     for extra in ([], ["--user-slopes"]):
         assert mfrec("fit", *args, *extra, "--out", files / f"m{len(extra)}")[0] == 0
     without, with_slopes = load(files / "m0"), load(files / "m1")
-    assert with_slopes.posterior.user_draws.shape[2] == without.posterior.user_draws.shape[2] + len(without.content.item_schema.names)
+    assert with_slopes.user.errors.draws.shape[2] == without.user.errors.draws.shape[2] + len(without.item.features.schema.names)
 
 
 def test_time_split_with_features_of_both_sides(mfrec, files):
@@ -335,6 +335,16 @@ def test_solvers_that_know_how_uncertain_they_are(mfrec, files, solver):
     assert frame.level.eq("full").all() and frame["std"].between(0.1, 2).all() and (frame.prediction - frame.rating).std() < frame.rating.std()
 
 
+def test_a_model_is_saved_with_its_ratings_or_without(mfrec, files):
+    "And what it is saved as it stays, when new ratings are taken in."
+    for option, kept in (((), True), (("--no-ratings",), False)):
+        assert mfrec("fit", files, "--solver", "bias", "--out", files / "model", *option)[0] == 0
+        assert (load(files / "model").ratings is not None) == kept
+        sample_ratings(20_000, seed=3).head(30).assign(userId=-1).to_csv(files / "new.csv", index=False)
+        assert mfrec("update", files / "model", files / "new.csv", "--ratings", files / "ratings.csv", "--out", files / "again")[0] == 0
+        assert (load(files / "again").ratings is not None) == kept
+
+
 def test_an_update_that_may_fit_again(mfrec, files):
     "With --refit, ratings beyond a tenth end in a full fit of all, with the settings and features of the model; fewer are taken in."
     ratings, films = read_ratings(files / "ratings.csv"), read_items(files / "movies.csv")
@@ -419,7 +429,7 @@ def test_columns_of_users_by_name(mfrec, files):
     people.to_csv(files / "people.csv", index=False)
     for more, columns in (((), {"group"}), (("--user-columns", "town"), {"group", "town"})):
         code, _, err = mfrec("fit", files / "ratings.csv", "--users", files / "people.csv", *more, "--solver", "bias", "--out", files / "model")
-        assert code == 0 and set(load(files / "model").content.user_schema.categories) == columns, err
+        assert code == 0 and set(load(files / "model").user.features.schema.categories) == columns, err
     for args, said in ((("--users", files / "people.csv", "--user-columns", "job"), "users: no column 'job'"), (("--user-columns", "job"), "--users, which is missing")):
         code, _, err = mfrec("evaluate", files / "ratings.csv", "--solver", "bias", *args)
         assert code == 2 and said in err and err.count("\n") == 1

@@ -11,11 +11,12 @@ from conftest import real, real_path
 
 import mfrec
 from mfrec.als import Part, learned_prior
-from mfrec.bayes import DrawnPrior, SampledPosterior
-from mfrec.cold_start import beside_draws, settle, solve_draws, with_matrices
+from mfrec.bayes import DrawnPrior, Draws
+from mfrec.cold_start import BesideDraws, settle, solve_users, with_matrices
+from mfrec.content import TasteBasis
 from mfrec.data import Columns
-from mfrec.encoding import IdEncoder
-from mfrec.model import FactorModel, Side
+from mfrec.encoding import IdEncoder, Interactions
+from mfrec.model import Model, Numbers, Side
 from mfrec.normal_equations import Prior, Solved
 
 
@@ -87,8 +88,8 @@ def test_what_a_genre_is_worth_counts_ratings_not_films():
 
 def test_the_mean_of_users_slopes_is_pinned_at_zero(seeing):
     "What everybody likes belongs to the features' own slopes."
-    prior = seeing.model_.content.slope_prior
-    assert (prior.mean[:-1] == 0).all() and len(prior.mean) == len(seeing.model_.content.item_slopes) + 1
+    prior = seeing.model_.user.preferences.prior
+    assert (prior.mean[:-1] == 0).all() and len(prior.mean) == len(seeing.model_.item.features.slopes) + 1
 
 
 def test_rows_without_ratings_have_no_say_in_the_learned_prior():
@@ -122,8 +123,10 @@ def test_people_folded_in_keep_the_content(seeing, rated, ratings):
         mine, before = (m.preferences(user).set_index("feature") for m in (folded, seeing))
         assert np.abs(mine - before.loc[mine.index]).max(axis=None) < 1e-3
     at = seeing.model_.user.ids.lookup(folded.user.ids.classes_)
-    for name in ("user_slopes", "user_std", "user_biases", "user_features"):
-        assert np.abs(getattr(folded.content, name) - getattr(seeing.model_.content, name)[at]).max(initial=0) < 1e-3, name
+    before = seeing.model_.user.take(at)
+    for name in ("slopes", "std", "biases"):
+        assert np.abs(getattr(folded.user.preferences, name) - getattr(before.preferences, name)).max(initial=0) < 1e-3, name
+    assert (folded.user.features.values == before.features.values).all()
     cold = ratings[(ratings.movieId % 9 == 0) & ratings.userId.isin(some.userId)]
     frame = folded.predict_frame(cold)
     assert set(frame.level) == {"content"} and np.abs(frame.prediction - seeing.predict_frame(cold).prediction).max() < 2e-3
@@ -151,22 +154,23 @@ def planted(n=4, m=30, k=2, n_draws=5, mean=3.4, usual=0.6):
     turns = [np.block([[np.linalg.qr(rng.normal(size=(k, k)))[0], np.zeros((k, 1))], [np.zeros((1, k)), 1]]) for _ in range(n_draws)]
     f32 = lambda arrays: np.stack(arrays).astype(np.float32)
     draws = f32([np.vstack([np.column_stack([q, bias + mean]) @ turn, np.zeros(k + 1)]) for turn in turns])
-    prior = DrawnPrior(f32([start @ t for t in turns]), f32([slopes @ t for t in turns]), f32([t.T @ np.linalg.inv(covariance) @ t for t in turns]), basis.astype(np.float32), damping=1.5)
+    prior = DrawnPrior(f32([start @ t for t in turns]), f32([slopes @ t for t in turns]), f32([t.T @ np.linalg.inv(covariance) @ t for t in turns]))
     noise = rng.uniform(0.5, 2, m + 1).astype(np.float32)
-    posterior = SampledPosterior(np.float32([1.0, usual]), noise, np.zeros((n_draws, 2, k + 1), np.float32), draws, np.zeros(0, np.float32), np.zeros(0, np.float32), prior, prior)
-    side = lambda rows, vectors: Side(IdEncoder().fit(pd.Series(range(rows))), vectors[:, -1], vectors[:, :-1], np.full(rows, 3))
-    model = FactorModel(mean, (0.0, 9.0), side(1, np.zeros((1, k + 1), np.float32)), side(m, np.column_stack([q, bias]).astype(np.float32)), Columns("u", "i", "r"), {}, posterior)
-    model = with_matrices(model, "user")
+    side = lambda vectors, errors, taste: Side(IdEncoder().fit(pd.Series(range(len(vectors)))), vectors[:, -1], vectors[:, :-1], np.full(len(vectors), 3), errors=errors, taste=taste)
+    user = side(np.zeros((1, k + 1), np.float32), Draws("one", np.zeros((n_draws, 2, k + 1), np.float32), np.float32([1.0, usual]), prior), None)
+    item = side(np.column_stack([q, bias]).astype(np.float32), Draws("one", draws, noise, prior), TasteBasis(basis.astype(np.float32), 1.5))
+    model = with_matrices(Model(mean, Numbers(0.0, 9.0), user, item, Columns("u", "i", "r")))
     pairs = rng.permutation(n * m)[:n * 12]
-    rated = (pairs // m).astype(np.int32), (pairs % m).astype(np.int32), rng.uniform(1, 5, n * 12).astype(np.float32)
-    return model, (start, slopes, covariance), turns, rated
+    table = Interactions((pairs // m).astype(np.int32), (pairs % m).astype(np.int32), rng.uniform(1, 5, n * 12).astype(np.float32), n, m)
+    return model, (start, slopes, covariance), turns, table
 
 
 def test_rows_beside_draws_are_ridge_solutions_in_the_model():
     "Draws that are the model's items in rotated factors: each finds what numpy finds in the model's own, under the same prior and noise."
-    model, (start, slopes, covariance), _, (rows, columns, stars) = planted()
-    q, bias, basis, noise, usual = model.item.factors, model.item.biases, model.posterior.user_prior.basis, model.posterior.item_noise, model.posterior.noise[-1]
-    vectors, found = solve_draws(model, "user", rows, columns, stars, 4)
+    model, (start, slopes, covariance), _, table = planted()
+    rows, columns, stars = table.users, table.items, table.ratings
+    q, bias, basis, noise, usual = model.item.factors, model.item.biases, model.item.taste.basis, model.item.errors.noise, model.user.errors.noise[-1]
+    vectors, found = solve_users(model, table, None)
     for row in range(4):
         mine = columns[rows == row]
         x, left, weights = np.column_stack([q[mine], np.ones(len(mine))]), stars[rows == row] - model.mean - bias[mine], 1 / noise[mine]
@@ -177,14 +181,14 @@ def test_rows_beside_draws_are_ridge_solutions_in_the_model():
             own, used = (14 * usual + weights @ (left - x @ expected) ** 2) / (14 + len(mine)), own
         assert np.allclose(vectors[row], expected, atol=3e-3)
         assert found.noise[row] > used and np.isclose(found.noise[row], used, rtol=0.5)  # not knowing the vector adds to the errors
-    assert found.noise[-1] == usual and found.user_draws.shape == (5, 5, 3)
+    assert found.noise[-1] == usual and found.draws.shape == (5, 5, 3)
 
 
 def test_people_are_not_all_drawn_off_in_the_same_direction():
     "Each has the spread that the solve leaves; over many people the deviations of a draw cancel, or items solved beside them would be led astray."
-    model, _, turns, (rows, columns, stars) = planted(n=200, n_draws=16)
-    vectors, found = solve_draws(model, "user", rows, columns, stars, 200)
-    away = found.user_draws[:, :-1] @ np.stack(turns).transpose(0, 2, 1) - vectors
+    model, _, turns, table = planted(n=200, n_draws=16)
+    vectors, found = solve_users(model, table, None)
+    away = found.draws[:, :-1] @ np.stack(turns).transpose(0, 2, 1) - vectors
     assert np.abs(away.mean(0)[:, -1]).max() < 1e-5  # over the draws, every bias, which is not rotated, is where the solve says
     assert np.square(away.mean(1)).mean() < 0.05 * np.square(away).mean()
 
@@ -196,14 +200,15 @@ def test_values_settle_where_predictions_and_levels_agree():
     some = ratings[ratings.userId.isin(ratings.userId.unique()[:20])]
     rows = IdEncoder().fit(some.userId).transform(some.userId)
     columns, stars = model.item.ids.lookup(some.movieId).astype(np.int32), some.rating.to_numpy(np.float32, copy=True)
-    beside = beside_draws(model, "user", rows, columns, stars, 20, None)
-    values, noise, _ = settle(model, "user", beside, None)
-    edges = np.concatenate([[-np.inf], model.posterior.thresholds, [np.inf]])
-    level = np.searchsorted(model.posterior.levels, stars)
+    table = Interactions(rows, columns, stars, 20, len(model.item))
+    beside = BesideDraws.of(model, table, None)
+    values, noise, _ = settle(model, beside, None)
+    edges = np.concatenate([[-np.inf], model.link.thresholds, [np.inf]])
+    level = np.searchsorted(model.link.levels, stars)
     assert ((values.numpy() >= edges[level] - 1e-4) & (values.numpy() <= edges[level + 1] + 1e-4)).all()
-    vectors = solve_draws(model, "user", rows, columns, stars, 20)[0]
+    vectors = solve_users(model, table, None)[0]
     predicted = model.mean + (vectors[rows, :-1] * model.item.factors[columns]).sum(1) + vectors[rows, -1] + model.item.biases[columns]
-    sd = np.sqrt(noise.numpy()[rows] * model.posterior.item_noise[columns])
+    sd = np.sqrt(noise.numpy()[rows] * model.item.errors.noise[columns])
     expected = truncnorm((edges[level] - predicted) / sd, (edges[level + 1] - predicted) / sd, predicted, sd).mean()
     assert np.abs(values.numpy() - expected).mean() < 0.03
 
@@ -223,7 +228,7 @@ def test_features_of_people_who_come_later(ratings, items):
     model = mfrec.ALSMF(n_factors=4, n_sweeps=4).fit(generous, items=items, users=group(generous.userId.unique()))
     film, some = ratings.movieId.iloc[0], generous[generous.userId.isin(generous.userId.unique()[:5])]
     strangers = pd.DataFrame({"userId": [10**7 + 1, 10**7 + 2], "movieId": film})
-    for features in (group([10**7 + 1, 10**7 + 2]), mfrec.user_features(group([10**7 + 1, 10**7 + 2]), schema=model.model_.content.user_schema)):
+    for features in (group([10**7 + 1, 10**7 + 2]), mfrec.user_features(group([10**7 + 1, 10**7 + 2]), schema=model.model_.user.features.schema)):
         for folded in (model.fold_in(None, users=features), model.fold_in(some, users=features)):
             frame = folded.predict_frame(strangers)
             assert set(frame.level) == {"content"} and frame.prediction.iloc[0] > frame.prediction.iloc[1] + 0.4
@@ -356,7 +361,7 @@ def test_a_stream_of_ratings_on_ml_1m():
     model = mfrec.ALSMF().fit(train.iloc[:len(train) // 2])
     for rows in np.array_split(np.arange(len(train) // 2, len(train)), 20):
         model.partial_fit(train.iloc[rows])
-    assert len(model.interactions_) == len(train) and model.model_.about["n_added"] > 0
+    assert len(model.model_.ratings) == len(train) and model.model_.about["n_added"] > 0
     assert -model.score(test) < -mfrec.ALSMF().fit(train).score(test) + 0.002
 
 
@@ -416,7 +421,7 @@ def test_marks_between_genres_are_those_of_the_fit(ratings, items):
     genres = sorted({genre for cell in items.genres for genre in cell})[:2]
     films = pd.DataFrame({"movieId": [-1, -2], "year": 1995, "genres": [";".join(genres), "/".join(genres)]})
     with pytest.warns(mfrec.MfrecWarning, match="1 values are not in the vocabulary"):
-        x = mfrec.item_features(films, schema=model.model_.content.item_schema).frame()
+        x = mfrec.item_features(films, schema=model.model_.item.features.schema).frame()
     assert x.loc[-1, genres].tolist() == [1, 1] and x.loc[-2, genres].tolist() == [0, 0] and x.loc[-2, "genres other"] == 1
 
 

@@ -1,6 +1,7 @@
 "What every solver promises, tested once over all of them."
 import pickle
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, KFold
 
 import mfrec
-from mfrec.model import positions_of, predict_positions
+from mfrec.model import Levels, linear_predictions, pairs_of
 
 
 def small(rows, **columns):
@@ -67,26 +68,93 @@ def test_one_that_is_unknown_leaves_the_damped_mean_of_the_other(fitted, ratings
     user, film = ratings.userId.iloc[0], ratings.movieId.iloc[0]
     own, of_film = ratings[ratings.userId == user], ratings[ratings.movieId == film]
     folded = fitted.fold_in(own.assign(userId=-3))
-    for model, side, rows, pair in ((fitted.model_, "item", of_film, (-5, film)), (fitted.model_, "user", own, (user, -7)), (folded, "user", own, (-3, -7))):
-        known = getattr(model, side)
-        bias = known.biases[known.ids.lookup([pair[side == "item"]])[0]]
-        stars = predict_positions(model, *positions_of(model, pd.DataFrame([pair], columns=["userId", "movieId"])))
+    for model, known, rows, pair in ((fitted.model_, fitted.model_.item, of_film, (-5, film)), (fitted.model_, fitted.model_.user, own, (user, -7)), (folded, folded.user, own, (-3, -7))):
+        at = known.ids.lookup([pair[known is model.item]])[0]
+        bias = known.biases[at]
+        stars = linear_predictions(model, pairs_of(model, pd.DataFrame([pair], columns=["userId", "movieId"])))
         assert np.isclose(stars[0], (rows.rating.sum() + 20 * (model.mean + bias)) / (len(rows) + 20), atol=1e-4)
-        assert np.isclose(model.mean + bias + known.alone[known.ids.lookup([pair[side == "item"]])[0]], stars[0], atol=1e-4)
+        assert np.isclose(model.mean + bias + known.alone[at], stars[0], atol=1e-4)
 
 
 def test_what_one_adds_alone_fades_with_the_ratings_of_the_other(fitted, ratings):
     model, row = fitted.model_, ratings.iloc[[-1]]
-    (u,), (i,) = positions_of(model, row)
+    pair = pairs_of(model, row)
+    (u,), (i,) = pair.users, pair.items
     user, item = model.user, model.item
     assert user.n_ratings[u] == (ratings.userId == row.userId.iloc[0]).sum() and item.alone[i] != 0
     expected = model.mean + user.biases[u] + item.biases[i] + user.factors[u] @ item.factors[i]
     expected += 2 / (2 + user.n_ratings[u]) * item.alone[i] + 2 / (2 + item.n_ratings[i]) * user.alone[u]
-    assert np.isclose(predict_positions(model, np.array([u]), np.array([i]))[0], expected, atol=1e-5)
+    assert np.isclose(linear_predictions(model, pair)[0], expected, atol=1e-5)
+
+
+def test_scores_of_everything_are_those_of_single_pairs(seeing, rated, ratings, users):
+    "Known people, people of whom features or nothing are known, and people folded in, on rated and unrated films; in blocks and one by one."
+    known, std = rated.userId.unique()[:300], seeing.model_.user.errors.known
+    folded = seeing.fold_in(rated[rated.userId.isin(known[:3])].assign(userId=lambda f: f.userId + 10**6))
+    for model, people in ((seeing.model_, [*known, -1, -2, -99]), (folded, [*(known[:3] + 10**6), -99])):
+        pairs = pd.DataFrame({"userId": np.repeat(people, len(model.item)), "movieId": np.tile(model.item.ids.classes_, len(people))})
+        frame, found = model.predict_frame(pairs), model.scores(people, std=std)
+        assert {"full", "content", "bias"} <= set(frame.level)
+        for name, block in zip(("prediction", "std"), found if std else (found,)):
+            assert block.dtype == np.float32 and block.shape == (len(people), len(model.item))
+            assert np.abs(block.ravel() - frame[name]).max() < 2e-4, name
+        one = model.scores(people[:1], std=std)
+        assert np.allclose(one if not std else one[0], (found[0] if std else found)[:1], atol=1e-5)
+    assert seeing.scores([]).shape == (0, len(seeing.model_.item)) if not std else seeing.scores([], std=True)[1].shape == (0, len(seeing.model_.item))
+
+
+def test_scores_refuse_what_they_cannot_know(fitted):
+    if not fitted.model_.user.errors.known:
+        with pytest.raises(mfrec.SettingError, match="does not say how uncertain it is"):
+            fitted.scores([1], std=True)
+    for odd in (["ann"], "ann", None, [[1, 2]], pd.DataFrame({"userId": [1]})):
+        with pytest.raises(mfrec.DataError, match="fitted on integers|no id at position 0"):
+            fitted.scores(odd)
+    assert fitted.scores(1).shape == fitted.scores({1}).shape == (1, len(fitted.model_.item))
+
+
+def test_the_model_remembers_who_rated_what(solver, fitted, ratings, tmp_path):
+    "In five bytes a rating and eight a user; with the model on disk or not; those who are folded in bring theirs; or nothing is kept."
+    kept = fitted.model_.ratings
+    assert kept.nbytes < 5 * len(ratings) + 8 * (ratings.userId.nunique() + 1) + 200
+    user = ratings.userId.iloc[0]
+    items, stars = kept.of_user(fitted.model_.user.ids.lookup([user])[0])
+    mine = ratings[ratings.userId == user].sort_values("movieId")
+    assert fitted.model_.item.ids.classes_[items].tolist() == mine.movieId.tolist() and stars.tolist() == mine.rating.tolist()
+    assert mfrec.load(fitted.save(tmp_path / "with")).ratings.table().ratings.tolist() == kept.table().ratings.tolist()
+    assert mfrec.load(fitted.save(tmp_path / "without", ratings=False)).ratings is None
+    assert len(fitted.fold_in(mine.assign(userId=-1)).ratings) == len(mine) == len(fitted.fold_in_items(mine.assign(movieId=lambda f: f.movieId + 10**7)).ratings)
+    forgetful = clone(solver).set_params(keep_ratings=False).fit(ratings)
+    assert forgetful.model_.ratings is None and forgetful.fold_in(mine).ratings is None
+    assert (forgetful.predict(ratings) == fitted.predict(ratings)).all()
+    with pytest.raises(mfrec.SettingError, match="keep_ratings=False"):
+        forgetful.partial_fit(mine)
+
+
+def test_empty_rows_are_like_nobody_known_and_of_average_taste(fitted):
+    "What `grow` makes room for: no ratings, errors as of an unknown row, and the taste of the average rating."
+    for side in (fitted.model_.user, fitted.model_.item):
+        grown, n = side.grow(side.ids.extend([10**8, 10**8 + 1])), len(side)
+        assert not grown.factors[n:].any() and not grown.n_ratings[n:].any() and (grown.biases[:n] == side.biases).all() and len(grown) == n + 2
+        if side.errors.known:
+            assert (grown.errors.noise[n:] == side.errors.noise[-1]).all() and len(grown.errors.noise) == n + 3
+        if side.taste is not None:
+            assert np.allclose(grown.taste.basis[n:], side.n_ratings @ side.taste.basis / side.n_ratings.sum(), atol=1e-5)
+            assert (grown.taste.basis[:n] == side.taste.basis).all() and grown.taste.damping == side.taste.damping
+
+
+def test_sides_of_different_fits_are_refused(solver, fitted, ratings):
+    "Where errors are known by draws, those of a pair belong to one chain."
+    if fitted.model_.user.errors.kind == "draws":
+        other = clone(solver).set_params(seed=9).fit(ratings).model_
+        mixed = replace(fitted.model_, item=other.item)
+        for ask in (lambda: mixed.predict_frame(ratings.head()), lambda: mixed.scores(ratings.userId[:1], std=True), lambda: mixed.fold_in(ratings.head(50))):
+            with pytest.raises(mfrec.SettingError, match="of different fits"):
+                ask()
 
 
 def test_probabilities_average_what_is_predicted_from_features(seeing, ratings):
-    if len(getattr(seeing.model_.posterior, "levels", ())):
+    if isinstance(seeing.model_.link, Levels):
         pairs = ratings[ratings.movieId % 9 == 0].head(300)
         frame, chance = seeing.predict_frame(pairs), seeing.predict_levels(pairs)
         assert (frame.level == "content").all() and np.allclose(chance @ chance.columns.to_numpy(float), frame.prediction, atol=1e-3)
@@ -169,7 +237,7 @@ def test_validation_rows_may_be_given(solver, ratings):
 def test_people_are_folded_in(fitted, ratings):
     strangers = ratings[ratings.userId.isin(ratings.userId.unique()[:40])].assign(userId=lambda f: f.userId + 10**6)
     folded = fitted.fold_in(strangers)
-    assert isinstance(folded, mfrec.FactorModel) and set(folded.user.ids.classes_) == set(strangers.userId)
+    assert isinstance(folded, mfrec.Model) and set(folded.user.ids.classes_) == set(strangers.userId)
     frame = folded.predict_frame(strangers)
     assert set(frame.level) == {"full"} and np.isfinite(frame.prediction).all() and ("std" in frame) == ("std" in fitted.predict_frame(strangers))
     known = strangers.assign(userId=strangers.userId - 10**6)
@@ -235,7 +303,7 @@ def test_new_ratings_are_taken_in(solver, ratings):
     for part in parts:
         assert model.partial_fit(train.iloc[part], refit_after=np.inf) is model
     full = clone(solver).fit(train)
-    assert model.model_.about["n_added"] == len(train) - len(first) and len(model.interactions_) == len(train)
+    assert model.model_.about["n_added"] == len(train) - len(first) and len(model.model_.ratings) == len(train)
     assert set(model.model_.user.ids.classes_) == set(train.userId) and set(model.model_.item.ids.classes_) == set(train.movieId)
     assert (model.model_.user.n_ratings[model.model_.user.ids.lookup(train.userId)] > 0).all()
     known = test[test.userId.isin(train.userId) & test.movieId.isin(train.movieId)]
@@ -243,7 +311,7 @@ def test_new_ratings_are_taken_in(solver, ratings):
     assert set(frame.level) == {"full"} and np.isfinite(frame.prediction).all() and ("std" not in frame or (frame["std"] > 0).all())
     assert -model.score(test) < min(blind, -full.score(test) + 0.02)
     loaded = pickle.loads(pickle.dumps(model)).partial_fit(train.iloc[:5])
-    assert len(loaded.interactions_) == len(train)
+    assert len(loaded.model_.ratings) == len(train)
 
 
 def test_a_rating_given_again_replaces_the_old_one(solver, ratings):
@@ -252,8 +320,8 @@ def test_a_rating_given_again_replaces_the_old_one(solver, ratings):
     before = model.predict(ratings)
     model.partial_fit(one, refit_after=np.inf)
     user, item = model.model_.user.ids.lookup(one.userId)[0], model.model_.item.ids.lookup(one.movieId)[0]
-    at = np.flatnonzero((model.interactions_.users == user) & (model.interactions_.items == item))
-    assert len(at) == 1 and model.interactions_.ratings[at[0]] == 5.0 and len(model.interactions_) == len(ratings)
+    items, stars = model.model_.ratings.of_user(user)
+    assert stars[items == item].tolist() == [5.0] and len(model.model_.ratings) == len(ratings)
     apart = (ratings.userId != one.userId.iloc[0]) & (ratings.movieId != one.movieId.iloc[0])
     same = np.abs(model.predict(ratings) - before)[apart] < 1e-6
     assert same.all()
@@ -271,12 +339,12 @@ def test_enough_new_ratings_make_a_full_fit(solver, ratings):
     (lambda f: f.drop(columns="movieId"), "no item column"), (lambda f: f.assign(userId="u" + f.userId.astype(str)), "integers|text"),
 ])
 def test_new_ratings_that_are_bad_change_nothing(fitted, ratings, spoil, message):
-    before = fitted.model_, fitted.interactions_
+    before = fitted.model_
     with pytest.raises(mfrec.DataError, match=message):
         fitted.partial_fit(spoil(ratings.head(20)))
     with pytest.raises(mfrec.SettingError, match="refit_after=-1"):
         fitted.partial_fit(ratings.head(20), refit_after=-1)
-    assert fitted.model_ is before[0] and fitted.interactions_ is before[1]
+    assert fitted.model_ is before
 
 
 def test_new_ratings_with_features(seeing, rated, items, users):
@@ -297,7 +365,7 @@ def test_new_ratings_with_features(seeing, rated, items, users):
 
 
 def test_a_model_alone_cannot_be_updated(fitted, ratings):
-    with pytest.raises(mfrec.SettingError, match="without the ratings it was fitted on"):
+    with pytest.raises(mfrec.SettingError, match="partial_fit is for estimators"):
         fitted.model_.partial_fit(ratings)
 
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings, strategies as st
 import mfrec
 from mfrec import normal_equations
 from mfrec.bayes import draw_rows
-from mfrec.normal_equations import Known, Prior, cut_points, factorize, gather_table, group_rows, shared_gram, solve_rows, worker_pool
+from mfrec.encoding import Interactions
+from mfrec.normal_equations import Known, Prior, cut_points, factorize, gather_table, group_rows, solve_rows, worker_pool
 
 
 def problem(seed, k, n_rows, n_columns, n, equal, repeated=True):
@@ -37,7 +38,7 @@ def test_agrees_with_lstsq(seed, k, n_rows, n_columns, n, equal, budget, double)
     rows, columns, values, other, mean, rng = problem(seed, k, n_rows, n_columns, n, equal, repeated=double)
     dtype = torch.float64 if double else torch.float32
     as_torch = lambda x: torch.as_tensor(x, dtype=dtype)
-    groups = group_rows(torch.as_tensor(rows), torch.as_tensor(columns), as_torch(values), n_rows, n_columns, k, budget=budget)
+    groups = group_rows(Interactions(rows, columns, as_torch(values), n_rows, n_columns), k, budget=budget)
     known = Known(gather_table(as_torch(other)), Prior(2.0 * torch.eye(k + 1, dtype=dtype), as_torch(mean)), noise_precision=1.5)
     solved = solve_rows(groups, known)
     expected = np.array([lstsq(rows, columns, values, other, mean, 2.0, 1.5, row) for row in range(n_rows)])
@@ -46,7 +47,7 @@ def test_agrees_with_lstsq(seed, k, n_rows, n_columns, n, equal, budget, double)
 
 
 def test_no_column_rated_by_anybody_still_gives_the_prior():
-    groups = group_rows(torch.tensor([1]), torch.tensor([0]), torch.tensor([2.0]), 4, 1, n_factors=2)
+    groups = group_rows(Interactions(torch.tensor([1]), torch.tensor([0]), torch.tensor([2.0]), 4, 1), n_factors=2)
     solved = solve_rows(groups, Known(gather_table(torch.zeros(1, 3)), Prior(torch.eye(3), torch.tensor([1.0, 2.0, 3.0]))))
     assert torch.allclose(solved.vectors[[0, 2, 3]], torch.tensor([1.0, 2.0, 3.0]).expand(3, 3))
 
@@ -55,39 +56,38 @@ def test_prior_precision_per_row():
     rows, columns, values, other, mean, rng = problem(0, 3, 5, 7, 40, False)
     ridges = np.array([0.5, 1, 2, 4, 8])
     prior = Prior(torch.as_tensor(ridges[:, None, None] * np.eye(4)), torch.as_tensor(np.tile(mean, (5, 1))))
-    groups = group_rows(torch.as_tensor(rows), torch.as_tensor(columns), torch.as_tensor(values), 5, 7, 3, budget=20)
+    groups = group_rows(Interactions(rows, columns, values, 5, 7), 3, budget=20)
     solved = solve_rows(groups, Known(gather_table(torch.as_tensor(other)), prior))
     expected = [lstsq(rows, columns, values, other, mean, ridges[row], 1.0, row) for row in range(5)]
     assert np.allclose(solved.vectors, expected)
 
 
-def test_a_spread_that_all_share_is_a_ridge_per_rating_of_a_row():
+def test_a_ridge_grows_with_the_ratings_of_a_row():
     rows, columns, values, other, _, _ = problem(0, 3, 5, 7, 40, False)
     rows = np.where(rows == 4, 3, rows)  # one row without ratings
     table, ridges = gather_table(torch.as_tensor(other)), 0.5 + 0.3 * np.bincount(rows, minlength=5)
     precision = np.zeros((5, 4, 4))
     precision[:, range(3), range(3)], precision[:, 3, 3] = ridges[:, None], 0.5
-    groups = group_rows(torch.as_tensor(rows), torch.as_tensor(columns), torch.as_tensor(values), 5, 7, 3, budget=20)
-    weighted = group_rows(torch.as_tensor(rows), torch.as_tensor(columns), torch.as_tensor(values), 5, 7, 3, weights=torch.full((40,), 2.0, dtype=torch.float64))
-    alike = shared_gram(torch.tensor([0.3] * 3 + [0.0] * 4, dtype=torch.float64))
+    groups = group_rows(Interactions(rows, columns, values, 5, 7), 3, budget=20)
+    weighted = group_rows(Interactions(rows, columns, values, 5, 7, weights=np.full(40, 2.0)), 3)
+    growth = torch.diag(torch.tensor([0.3] * 3 + [0.0] * 2, dtype=torch.float64))
     expected = solve_rows(groups, Known(table, Prior(torch.as_tensor(precision))), covariance=True)
-    found = solve_rows(groups, Known(table, Prior(0.5 * torch.eye(4, dtype=torch.float64)), shared=alike), covariance=True)
+    found = solve_rows(groups, Known(table, Prior(0.5 * torch.eye(4, dtype=torch.float64), per_rating=growth)), covariance=True)
     assert torch.allclose(found.vectors, expected.vectors) and torch.allclose(found.variances, expected.variances) and found.objective == pytest.approx(expected.objective)
-    doubled = solve_rows(weighted, Known(table, Prior(torch.eye(4, dtype=torch.float64)), shared=alike))  # twice all of it
+    doubled = solve_rows(weighted, Known(table, Prior(torch.eye(4, dtype=torch.float64), per_rating=growth)))  # twice all of it
     assert torch.allclose(doubled.vectors, expected.vectors)
 
 
 def test_noise_per_row_and_weights_of_columns_are_repeated_ratings():
     rows, columns, values, other, mean, rng = problem(1, 3, 5, 7, 40, False)
-    t = lambda *xs: [torch.as_tensor(x) for x in xs]
     prior = Prior(torch.eye(4, dtype=torch.float64))
-    twice = group_rows(*t(np.repeat(rows, 2), np.repeat(columns, 2), np.repeat(values, 2)), 5, 7, 3)
-    once = group_rows(*t(rows, columns, values), 5, 7, 3)
+    twice = group_rows(Interactions(np.repeat(rows, 2), np.repeat(columns, 2), np.repeat(values, 2), 5, 7), 3)
+    once = group_rows(Interactions(rows, columns, values, 5, 7), 3)
     expected = solve_rows(twice, Known(gather_table(torch.as_tensor(other)), prior)).vectors
     doubled = [
         solve_rows(once, Known(gather_table(torch.as_tensor(other)), prior, torch.full((5,), 2.0, dtype=torch.float64))),
         solve_rows(once, Known(gather_table(torch.as_tensor(other), weights=torch.full((7,), 2.0, dtype=torch.float64)), prior)),
-        solve_rows(group_rows(*t(rows, columns, values), 5, 7, 3, weights=torch.full((40,), 2.0, dtype=torch.float64)),
+        solve_rows(group_rows(Interactions(rows, columns, values, 5, 7, weights=np.full(40, 2.0)), 3),
                    Known(gather_table(torch.as_tensor(other)), prior)),
     ]
     assert all(torch.allclose(solved.vectors, expected) for solved in doubled)
@@ -104,7 +104,7 @@ def test_failing_cholesky_names_the_row():
 def test_bits_do_not_depend_on_threads():
     rows, columns, values, other, mean, rng = problem(2, 6, 300, 50, 5_000, False)
     t = lambda x: torch.as_tensor(x, dtype=torch.float32)
-    groups = group_rows(torch.as_tensor(rows), torch.as_tensor(columns), t(values), 300, 50, 6, budget=200)
+    groups = group_rows(Interactions(rows, columns, t(values), 300, 50), 6, budget=200)
     known, normal = Known(gather_table(t(other)), Prior(torch.eye(7))), torch.randn(300, 7)
     found = []
     for n_jobs in (1, 3):
@@ -135,6 +135,6 @@ def test_no_more_is_gathered_at_once_than_the_budget(monkeypatch):
             most[budget] = max(most.get(budget, 0), index.numel())
             return gather(table, index)
         monkeypatch.setattr(normal_equations, "gather", watched)
-        solved.append(solve_rows(group_rows(rows, columns, values, 2_000, 500, 8, budget=budget), known).vectors)
+        solved.append(solve_rows(group_rows(Interactions(rows, columns, values, 2_000, 500), 8, budget=budget), known).vectors)
     assert most[1_024] <= 1_024 < 30_000 <= most[1 << 16] <= 1 << 16
     assert torch.allclose(*solved, atol=1e-4)

@@ -53,8 +53,8 @@ class Hide(importlib.abc.MetaPathFinder):
 sys.meta_path.insert(0, Hide())
 import mfrec, importlib
 assert mfrec.__file__.startswith({site!r}), mfrec.__file__
-for info in pkgutil.iter_modules(mfrec.__path__):
-    importlib.import_module('mfrec.' + info.name)
+for info in pkgutil.walk_packages(mfrec.__path__, 'mfrec.'):
+    importlib.import_module(info.name)
 sys.argv = ['mfrec', '--help']
 from mfrec.cli import main
 main()

@@ -39,7 +39,7 @@ def test_notebooks_are_clean(copy):
 
 def test_export_is_up_to_date(copy):
     nbdev("nbdev_export()", copy)
-    files = lambda root: {p.name: p.read_text(encoding="utf-8") for p in (root / "mfrec").glob("*.py")}
+    files = lambda root: {str(p.relative_to(root / "mfrec")): p.read_text(encoding="utf-8") for p in (root / "mfrec").rglob("*.py")}
     here, exported = files(ROOT), files(copy)
     assert here.keys() == exported.keys()
     for name in here:
@@ -54,10 +54,13 @@ def test_readme_is_built_from_the_index():
 
 
 def imported_modules(source):
-    "The mfrec modules that a piece of code imports."
+    "The mfrec modules that a piece of code imports, by any form of import and however deep they lie; of `from mfrec import x` what may be one."
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mfrec."):
-            yield node.module.split(".")[1]
+        if isinstance(node, ast.Import):
+            yield from (alias.name.removeprefix("mfrec.") for alias in node.names if alias.name.startswith("mfrec."))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "mfrec":
+            inside = node.module.removeprefix("mfrec").lstrip(".")
+            yield from ([inside] if inside else []) + [f"{inside}.{alias.name}".lstrip(".") for alias in node.names]
 
 
 def test_a_chapter_imports_only_earlier_ones():
@@ -67,12 +70,26 @@ def test_a_chapter_imports_only_earlier_ones():
         me = order[nbtools.module_of(nb)]
         for cell in nb.cells:
             if cell.cell_type == "code" and {"export", "exporti"} & nbtools.directives(cell).keys():
-                late = [m for m in imported_modules(cell.source) if order[m] >= me]
+                late = [m for m in imported_modules(cell.source) if order.get(m, -1) >= me]
                 assert not late, f"{path.name} imports {late}, which come later"
 
 
+@pytest.mark.parametrize("source", ["from mfrec.kernel.rows import x", "import mfrec.kernel.rows", "from mfrec.kernel import rows", "from mfrec.kernel.rows import a, b"])
+def test_imports_of_nested_modules_are_seen(source):
+    assert "kernel.rows" in imported_modules(source) and "cold_start" in imported_modules("from mfrec import cold_start")
+
+
+def test_kinds_of_errors_and_sides_are_asked_through_their_records():
+    "No isinstance on errors outside their own chapters, and no attribute named after a side by text."
+    own = {"model.py", "als.py", "bayes.py"}
+    for path in (ROOT / "mfrec").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert path.name in own or not re.search(r"isinstance\([^)]*\b(errors|Errors|Spread|Draws)\b", text), path.name
+        assert not re.search(r"""(getattr|setattr|replace)\([^()\n]*f["']\{""", text), path.name
+
+
 def test_exported_code_needs_no_development_tool():
-    for path in (ROOT / "mfrec").glob("*.py"):
+    for path in (ROOT / "mfrec").rglob("*.py"):
         if path.name != "_modidx.py":
             assert not re.search(r"^\s*(from|import) (nbdev|fastcore|execnb|IPython|pytest)\b", path.read_text(), re.M), path.name
 
