@@ -267,7 +267,7 @@ class Spread(Errors):
             out[at] = np.maximum(both + self.spread[u, 2 * k] + theirs[i, 2 * k], 0)
         return out
 
-    def block(self, model: Model, users: np.ndarray, linear: np.ndarray) -> np.ndarray:
+    def block(self, model: Model, users: np.ndarray) -> np.ndarray:
         "Variance (n, n_items) for some users and all items: the same sum, as four products."
         k, q, theirs = model.n_factors, model.item.factors, model.item.errors.spread[:-1]
         p = np.where((users >= 0)[:, None], model.user.factors[users], 0)

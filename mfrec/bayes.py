@@ -673,18 +673,19 @@ class Draws(Errors):
             out[at] = np.var(values, axis=0, ddof=1)
         return out
 
-    def block(self, model: Model, users: np.ndarray, linear: np.ndarray) -> np.ndarray:
-        """The same for some users and all items, (n, n_items), around what the model says: a tile of items at
-        a time, which stays in cache."""
+    def block(self, model: Model, users: np.ndarray) -> np.ndarray:
+        """The same for some users and all items, (n, n_items), a tile of items at a time, which stays in
+        cache. What is taken off before squares are added is the mean and the user's bias."""
         mine, theirs = torch.as_tensor(self.draws[:, users]), torch.as_tensor(self.beside(model.item.errors))
-        vectors, biases = torch.cat([mine[..., :-1], torch.ones_like(mine[..., :1])], 2), mine[..., -1:]  # [p, 1] meets [q, b]
-        middle, n_draws = torch.as_tensor(linear), len(mine)
-        out, step = torch.empty_like(middle), max(256, (1 << 18) // max(len(users), 1))
-        for start in range(0, out.shape[1], step):
-            center = middle[:, start:start + step].contiguous()
-            total, squares, away = torch.zeros_like(center), torch.zeros_like(center), torch.empty_like(center)
-            for p, b, q in zip(vectors, biases, theirs[:, start:start + center.shape[1]]):
-                torch.addmm(center, p, q.T, beta=-1, out=away).add_(b)
+        vectors = torch.cat([mine[..., :-1], torch.ones_like(mine[..., :1])], 2)  # [p, 1] meets [q, b]
+        biases = mine[..., -1:] - torch.as_tensor(model.mean + np.append(model.user.biases, 0)[users])[:, None].float()
+        n, n_items, n_draws = len(users), len(model.item), len(mine)
+        out, step = torch.empty(n, n_items), max(256, (1 << 18) // max(n, 1))
+        for start in range(0, n_items, step):
+            tile = theirs[:, start:min(start + step, n_items)]
+            total, squares, away = torch.zeros(3, n, tile.shape[1])
+            for p, b, q in zip(vectors, biases, tile):
+                torch.addmm(b, p, q.T, out=away)
                 total.add_(away)
                 squares.addcmul_(away, away)
             out[:, start:start + step] = squares.sub_(total.square_().div_(n_draws)).div_(n_draws - 1).clamp_(min=0)

@@ -125,9 +125,8 @@ class Errors(ByRow):
         for pairs."""
         raise SettingError("this model does not say how uncertain it is; fit BayesianMF or ALSMF")
 
-    def block(self, model: "Model", users: np.ndarray, linear: np.ndarray) -> np.ndarray:
-        """The same (n, n_items) for some users (positions) and all items, of whom factors and biases say
-        `linear`."""
+    def block(self, model: "Model", users: np.ndarray) -> np.ndarray:
+        "The same (n, n_items) for some users (positions) and all items."
         raise SettingError("this model does not say how uncertain it is; fit BayesianMF or ALSMF")
 
 # %% ../nbs/05_model.ipynb #22addde6
@@ -519,7 +518,7 @@ def _score_block(model: Model, users: np.ndarray, std: bool, clip: bool) -> tupl
     "Predictions and, if asked for, standard deviations (n, n_items) for users by position."
     stars, sd = linear_block(model, users), None
     if std or model.link.needs_sd:
-        variance = model.user.errors.block(model, users, stars)
+        variance = model.user.errors.block(model, users)
         sd = np.sqrt(variance + model.user.errors.noise[users][:, None] * model.item.errors.noise[:-1])
     stars, deviation = model.link.block_moments(stars, sd)
     has_user, has_item = model.user.rated(users)[:, None], model.item.n_ratings > 0
