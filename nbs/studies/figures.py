@@ -27,15 +27,16 @@ SOLVERS = {"bias": mfrec.BiasModel, "adam": mfrec.AdamMF, "als": mfrec.ALSMF, "b
 PLANTED = {"thumbs 19:1": lambda z: (z > ndtri(0.05)) * 1.0, "hours": np.exp}  # as in the study of ratings unlike those we know
 
 
-def planted(scale, n_rows=100_000, n_users=2_000, n_items=2_000, n_factors=6, noise=0.62):
-    "Made ratings whose scale is not one of stars."
-    rng = np.random.default_rng(0)
+def planted(scale, n_rows=100_000, n_users=2_000, n_items=2_000, n_factors=6, noise=0.62, seed=0, with_rng=False):
+    "Made ratings whose scale is not one of stars; if asked for, with the generator as it is then."
+    rng = np.random.default_rng(seed)
     some = lambda size, spread: rng.choice(size, 2 * n_rows, p=(w := np.exp(spread * rng.standard_normal(size))) / w.sum())
     users, items = np.divmod(rng.permutation(np.unique(some(n_users, 1.0) * n_items + some(n_items, 1.5)))[:n_rows], n_items)
     p, q = rng.standard_normal((n_users, n_factors)), rng.standard_normal((n_items, n_factors))
     score = 0.4 * rng.standard_normal(n_users)[users] + 0.5 * rng.standard_normal(n_items)[items]
     score += (0.2 / n_factors) ** 0.5 * (p[users] * q[items]).sum(1) + noise * rng.standard_normal(len(users))
-    return pd.DataFrame({"userId": users, "movieId": items, "rating": scale(score)})
+    frame = pd.DataFrame({"userId": users, "movieId": items, "rating": scale(score)})
+    return (frame, rng) if with_rng else frame
 
 
 def situations():
