@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 settings = ConfigParser(delimiters=["="])
 settings.read(Path(__file__).with_name("settings.ini"), encoding="utf-8")
 cfg = settings["DEFAULT"]
+extras = {key.removesuffix("_requirements"): cfg[key].split() for key in cfg if key.endswith("_requirements")}
 
 setup(
     name=cfg["lib_name"],
@@ -21,7 +22,7 @@ setup(
     packages=find_packages(include=["mfrec", "mfrec.*"]),
     package_data={"mfrec": ["py.typed"]},
     install_requires=cfg["requirements"].split(),
-    extras_require={"dev": cfg["dev_requirements"].split()},
+    extras_require=extras,
     entry_points={
         "console_scripts": cfg["console_scripts"].split(),
         "nbdev": [f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"],

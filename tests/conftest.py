@@ -24,7 +24,9 @@ SOLVERS = {
 }
 
 
-SEEING = SOLVERS | {"bayes slopes": mfrec.BayesianMF(n_factors=4, n_samples=8, burn_in=2, n_taste=8, user_slopes=True, seed=1)}
+SEEING = SOLVERS | {
+    "bayes slopes": mfrec.BayesianMF(n_factors=4, n_samples=8, burn_in=2, n_taste=8, user_slopes=True, seed=1)
+}
 
 
 @pytest.fixture(params=SOLVERS, scope="session")
@@ -52,7 +54,10 @@ def items():
 def users(ratings):
     "A column that says nothing of taste, for everybody and for two people without ratings."
     ids = ratings.userId.unique()
-    return pd.DataFrame({"userId": np.append(ids, [-1, -2]), "group": np.where(np.append(ids, [1, 2]) % 2, "odd", "even")})
+    return pd.DataFrame({
+        "userId": np.append(ids, [-1, -2]),
+        "group": np.where(np.append(ids, [1, 2]) % 2, "odd", "even"),
+    })
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +78,8 @@ def seeing(observer, rated, items, users):
 
 
 def real_path(name: str) -> Path:
-    "The folder of a real data set, from $MFREC_DATA or ../shared/data; the test is skipped where it is missing."
+    """The folder of a real data set, from $MFREC_DATA or ../shared/data;
+    the test is skipped where it is missing."""
     for place in filter(None, (os.environ.get("MFREC_DATA"), ROOT.parent / "shared" / "data")):
         if (path := ROOT / place / name).is_dir():
             return path

@@ -1,5 +1,9 @@
-"Reading as a hostile user would have it: every bad file ends in one DataError that names the place and the fix."
+"""Reading as a hostile user would have it:
+every bad file ends in one DataError that names the place and the fix."""
+
 import gzip
+import json
+import pickle
 import warnings
 import zipfile
 
@@ -11,8 +15,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mfrec.data import (DataError, MfrecWarning, SettingError, describe_ratings, locate, make_items, plot_ratings, progress_bar, read_items, read_ratings, read_users,
-                        titles_of, year_of)
+import mfrec
+from mfrec.doors.files import read_ratings
+from mfrec.doors.items import read_items, read_users
+from mfrec.doors.places import locate
+from mfrec.errors import DataError, MfrecWarning, SettingError
+from mfrec.kernel.progress import progress_bar
+from mfrec.plots import plot_ratings
+from mfrec.ratings.frames import Columns, describe_ratings, find_columns
+from mfrec.ratings.items import make_items, titles_of, year_of
 
 HEAD = "userId,movieId,rating\n"
 
@@ -66,7 +77,10 @@ def write(tmp_path):
     (HEAD + "99999999999,2,4\nbob,3,4\n", ["mixed", "line 3"]),
     ("userId,movieId,rating,timestamp\n1,2,4,9\n1,3,4,inf\n", ["timestamp", "no finite time", "line 3"]),
     ("userId,movieId,rating,timestamp\n1,2,4,9\n1,3,4,\n", ["timestamp", "empty", "line 3"]),
-    ("userId,movieId,rating,timestamp\n1,2,4,2020-01-01\n1,3,4,2020-13-01\n", ["timestamp", "'2020-13-01'", "line 3", "dates such as"]),
+    (
+        "userId,movieId,rating,timestamp\n1,2,4,2020-01-01\n1,3,4,2020-13-01\n",
+        ["timestamp", "'2020-13-01'", "line 3", "dates such as"],
+    ),
     ("PK\x03\x04\0\0\n", ["not plain text"]),
     ("hello world", ["one column only", "sep=' '"]),
     ("hello", ["one column only"]),
@@ -134,7 +148,9 @@ def test_truncated_archives(write, tmp_path):
     damaged[500:520] = b"\x00" * 20
     with pytest.raises(DataError, match="damaged|not readable"):
         read_ratings(write("hurt.zip", bytes(damaged)))
-    pd.DataFrame({"userId": [1, 2], "movieId": [3, 4], "rating": [1.0, 2.0]}).to_parquet(tmp_path / "r.parquet")
+    pd.DataFrame({"userId": [1, 2], "movieId": [3, 4], "rating": [1.0, 2.0]}).to_parquet(
+        tmp_path / "r.parquet"
+    )
     assert len(read_ratings(tmp_path / "r.parquet")) == 2
     with pytest.raises(DataError, match="not a whole parquet"):
         read_ratings(write("half.parquet", (tmp_path / "r.parquet").read_bytes()[:-20]))
@@ -142,12 +158,18 @@ def test_truncated_archives(write, tmp_path):
 
 def test_parquet_columns_of_every_kind(tmp_path):
     good = pd.DataFrame({"userId": ["a", "b"], "movieId": [3, 4], "rating": [1.0, 2.0]})
-    for name, column, said in (("rating", [1.0, None], "column rating is empty in row 1"), ("rating", ["4", "x"], "'x' in row 1"),
-                               ("userId", ["a", None], "column userId is empty")):
+    for name, column, said in (
+        ("rating", [1.0, None], "column rating is empty in row 1"),
+        ("rating", ["4", "x"], "'x' in row 1"),
+        ("userId", ["a", None], "column userId is empty"),
+    ):
         good.assign(**{name: column}).to_parquet(tmp_path / "bad.parquet")
         with pytest.raises(DataError, match=said):
             read_ratings(tmp_path / "bad.parquet")
-    good.assign(userId=good.userId.astype("category"), timestamp=pd.to_datetime(["2020-01-01", "2020-01-02"], utc=True)).to_parquet(tmp_path / "ok.parquet")
+    good.assign(
+        userId=good.userId.astype("category"),
+        timestamp=pd.to_datetime(["2020-01-01", "2020-01-02"], utc=True),
+    ).to_parquet(tmp_path / "ok.parquet")
     frame = read_ratings(tmp_path / "ok.parquet")
     assert frame.userId.tolist() == ["a", "b"] and frame.timestamp.diff()[1] == 86_400
 
@@ -160,11 +182,16 @@ def test_wrong_encoding(write):
 
 
 @pytest.mark.parametrize("text", [
-    "\ufeffuserId,movieId,rating\n1,2,4\n7,3,2.5\n", "userId,movieId,rating\r\n1,2,4\r\n7,3,2.5\r\n", '"userId","movieId","rating"\n"1","2","4"\n7,3,2.5\n\n',
-    "note,userId,movieId,rating\nx,1,2,4\ny,7,3,2.5\n", "1,2,4\n7,3,2.5\n"], ids=["bom", "crlf", "quoted", "extra column", "no header"])
+    "\ufeffuserId,movieId,rating\n1,2,4\n7,3,2.5\n",
+    "userId,movieId,rating\r\n1,2,4\r\n7,3,2.5\r\n",
+    '"userId","movieId","rating"\n"1","2","4"\n7,3,2.5\n\n',
+    "note,userId,movieId,rating\nx,1,2,4\ny,7,3,2.5\n",
+    "1,2,4\n7,3,2.5\n",
+], ids=["bom", "crlf", "quoted", "extra column", "no header"])
 def test_harmless_variations(write, text):
     frame = read_ratings(write("r.csv", text))
-    assert frame.userId.tolist() == [1, 7] and frame.movieId.tolist() == [2, 3] and frame.rating.tolist() == [4.0, 2.5]
+    assert frame.userId.tolist() == [1, 7] and frame.movieId.tolist() == [2, 3]
+    assert frame.rating.tolist() == [4.0, 2.5]
     assert frame.dtypes.astype(str).tolist() == ["int32", "int32", "float32"]
 
 
@@ -177,7 +204,9 @@ def test_ids_of_every_size(write):
 
 
 def test_dates_become_seconds(write):
-    frame = read_ratings(write("r.csv", "userId,movieId,rating,timestamp\n1,2,4,1970-01-02\n1,3,4,1970-01-01T00:01:00\n"))
+    frame = read_ratings(
+        write("r.csv", "userId,movieId,rating,timestamp\n1,2,4,1970-01-02\n1,3,4,1970-01-01T00:01:00\n")
+    )
     assert frame.timestamp.tolist() == [86_400, 60]
 
 
@@ -193,8 +222,15 @@ def test_gzip(tmp_path):
     assert len(read_ratings(tmp_path / "ratings.csv.gz")) == 1
 
 
-tables = st.lists(st.tuples(st.integers(-2**31, 2**31 - 1), st.integers(-2**31, 2**31 - 1), st.integers(-20, 20), st.integers(0, 2**40)),
-                  min_size=1, max_size=30, unique_by=lambda row: row[:2])
+tables = st.lists(
+    st.tuples(
+        st.integers(-(2**31), 2**31 - 1), st.integers(-(2**31), 2**31 - 1), st.integers(-20, 20),
+        st.integers(0, 2**40)
+    ),
+    min_size=1,
+    max_size=30,
+    unique_by=lambda row: row[:2],
+)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -217,12 +253,16 @@ def test_reading_shows_a_bar_to_a_person_only(write, monkeypatch, capsys):
     path = write("r.csv", HEAD + "1,2,3\n")
     read_ratings(path)
     assert capsys.readouterr().err == "" and progress_bar(range(2)).disable
-    monkeypatch.setattr("mfrec.data._someone_looks", lambda: True)
+    monkeypatch.setattr("mfrec.kernel.progress._someone_looks", lambda: True)
     assert len(read_ratings(path)) == 1 and "r.csv" in capsys.readouterr().err
 
 
 def test_items(write):
-    path = write("items.csv", "itemId,title,year,genres,author\n1,Emma,1815,romance|classic,Austen\n2,Dune (1965),,  ,Herbert\n3,,abc,(no genres listed),\n")
+    path = write(
+        "items.csv",
+        "itemId,title,year,genres,author\n1,Emma,1815,romance|classic,Austen\n"
+        "2,Dune (1965),,  ,Herbert\n3,,abc,(no genres listed),\n",
+    )
     items = read_items(path)
     assert items.year.astype(object).where(items.year.notna(), None).tolist() == [1815, 1965, None]
     assert items.genres.tolist() == [("romance", "classic"), (), ()] and items.author[0] == "Austen"
@@ -236,13 +276,23 @@ def test_items(write):
 
 
 def test_a_hundred_thousand_titles_at_once():
-    items = make_items(pd.DataFrame({"movieId": np.arange(50_000), "title": [f"film {i}" for i in range(50_000)]}))
+    items = make_items(
+        pd.DataFrame({"movieId": np.arange(50_000), "title": [f"film {i}" for i in range(50_000)]})
+    )
     ids = np.random.default_rng(0).integers(0, 60_000, 100_000)
     titles = titles_of(ids, items)
-    assert titles[ids < 50_000][0] == f"film {ids[ids < 50_000][0]}" and (titles[ids >= 50_000] == [f"item {i}" for i in ids[ids >= 50_000]]).all()
+    assert titles[ids < 50_000][0] == f"film {ids[ids < 50_000][0]}"
+    assert (titles[ids >= 50_000] == [f"item {i}" for i in ids[ids >= 50_000]]).all()
 
 
-@pytest.mark.parametrize("title, year", [("A (1994)", 1994), ("B (1994–1996)", 1994), ("C (2007- )", 2007), ("D (2007-)", 2007), ("E", None), ("(1990) F", None)])
+@pytest.mark.parametrize("title, year", [
+    ("A (1994)", 1994),
+    ("B (1994–1996)", 1994),
+    ("C (2007- )", 2007),
+    ("D (2007-)", 2007),
+    ("E", None),
+    ("(1990) F", None),
+])
 def test_years(title, year):
     assert year_of(title) == year
 
@@ -259,32 +309,53 @@ def test_the_whole_message_once(write):
     path = write("r.csv", HEAD + "1,2,4\n1,3,4\n1,2,5\n1,3,5\n")
     with pytest.raises(DataError) as caught:
         read_ratings(path)
-    assert str(caught.value) == f"{path}: user 1 rates item 2 more than once, again in line 4 (2 such); pass on_duplicates='last' or 'mean'"
+    assert str(caught.value) == (
+        f"{path}: user 1 rates item 2 more than once, again in line 4 (2 such); "
+        "pass on_duplicates='last' or 'mean'"
+    )
 
 
 @pytest.mark.parametrize("how, ratings", [("last", [2.0, 1.0]), ("mean", [3.0, 1.0])])
 @pytest.mark.parametrize("name, sep", [("r.csv", ","), ("ratings.dat", "::"), ("u.data", "\t")])
 def test_duplicates(write, how, ratings, name, sep):
     lines = ["1,2,2,20", "1,2,4,10", "bob,2,1,5"]
-    text = ("userId,movieId,rating,timestamp\n" if name == "r.csv" else "") + "".join(line.replace(",", sep) + "\n" for line in lines)
-    frame = read_ratings(write(name, text), on_duplicates=how, string_ids=True)  # the later by time comes first in the file
+    text = ("userId,movieId,rating,timestamp\n" if name == "r.csv" else "") + "".join(
+        line.replace(",", sep) + "\n" for line in lines
+    )
+    # the later by time comes first in the file
+    frame = read_ratings(write(name, text), on_duplicates=how, string_ids=True)
     assert frame.rating.tolist() == ratings and frame.timestamp.tolist() == [20, 5]
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from([-2**31, -1, 0, 5, 2**31 - 1]), st.sampled_from([-2**31, -7, 0, 2**31 - 1, 2**31 - 2])), min_size=1, max_size=8))
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([-(2**31), -1, 0, 5, 2**31 - 1]),
+            st.sampled_from([-(2**31), -7, 0, 2**31 - 1, 2**31 - 2]),
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
 def test_duplicates_are_found_among_extreme_ids(pairs):
-    from mfrec.data import Columns, merge_duplicates
+    from mfrec.ratings.frames import Columns, merge_duplicates
     frame = pd.DataFrame(pairs, columns=["userId", "movieId"], dtype="int32").assign(rating=np.float32(1))
     assert len(merge_duplicates(frame, Columns(), "last")) == len(set(pairs))
 
 
 @pytest.mark.parametrize("text, users", [
-    (HEAD + "1.0,2,4\n7.0,3,4\n", [1, 7]), (HEAD + "1.0,2,4\n7,3,4\n", [1, 7]), (HEAD + "+1,2,4\n7,3,4\n", [1, 7]),
-    (HEAD + "007,2,4\n8,3,4\n", [7, 8]), (HEAD + "-1,2,4\n0,3,4\n", [-1, 0]), (HEAD + f"{2**63 - 1},2,4\n{-2**63},3,4\n", [2**63 - 1, -2**63]),
-    (HEAD + f"{2**63},2,4\n{10**30},3,4\n", [str(2**63), str(10**30)]), (HEAD + "NA,2,4\nnull,3,4\n", ["NA", "null"]),
-    (HEAD + " amy ,2,4\nbob, 3, 4\n", ["amy", "bob"]), (HEAD + '"Doe, J",2,4\n"a""b",3,4\n', ["Doe, J", 'a"b'])],
-    ids=["float", "float and int", "plus", "zeros", "negative", "int64", "huge", "NA", "blanks", "quotes"])
+    (HEAD + "1.0,2,4\n7.0,3,4\n", [1, 7]),
+    (HEAD + "1.0,2,4\n7,3,4\n", [1, 7]),
+    (HEAD + "+1,2,4\n7,3,4\n", [1, 7]),
+    (HEAD + "007,2,4\n8,3,4\n", [7, 8]),
+    (HEAD + "-1,2,4\n0,3,4\n", [-1, 0]),
+    (HEAD + f"{2**63 - 1},2,4\n{-(2**63)},3,4\n", [2**63 - 1, -(2**63)]),
+    (HEAD + f"{2**63},2,4\n{10**30},3,4\n", [str(2**63), str(10**30)]),
+    (HEAD + "NA,2,4\nnull,3,4\n", ["NA", "null"]),
+    (HEAD + " amy ,2,4\nbob, 3, 4\n", ["amy", "bob"]),
+    (HEAD + '"Doe, J",2,4\n"a""b",3,4\n', ["Doe, J", 'a"b']),
+], ids=["float", "float and int", "plus", "zeros", "negative", "int64", "huge", "NA", "blanks", "quotes"])
 def test_ids(write, text, users):
     assert read_ratings(write("r.csv", text)).userId.tolist() == users
 
@@ -294,26 +365,38 @@ def test_one_column_of_huge_ids_leaves_the_other_small(write):
     assert [str(t) for t in frame.dtypes] == ["int64", "int32", "float32"]
 
 
-@pytest.mark.parametrize("text", ["\n\n" + HEAD + "1,2,4\n\n7,3,2.5", " userId , movieId, rating\n 1 , 2 , 4 \n7,3,2.5\n", HEAD.replace("\n", "\r") + "1,2,4\r7,3,2.5\r",
-                                  "userId::movieId::rating\n1::2::4\n7::3::2.5\n", "1::2::4\n7::3::2.5\n"],
-                         ids=["blank lines", "header with blanks", "cr", "dat with header", "dat"])
+@pytest.mark.parametrize("text", [
+    "\n\n" + HEAD + "1,2,4\n\n7,3,2.5",
+    " userId , movieId, rating\n 1 , 2 , 4 \n7,3,2.5\n",
+    HEAD.replace("\n", "\r") + "1,2,4\r7,3,2.5\r",
+    "userId::movieId::rating\n1::2::4\n7::3::2.5\n",
+    "1::2::4\n7::3::2.5\n",
+], ids=["blank lines", "header with blanks", "cr", "dat with header", "dat"])
 def test_more_harmless_variations(write, text):
     frame = read_ratings(write("r.csv", text))
-    assert frame.values.tolist() == [[1, 2, 4], [7, 3, 2.5]] and list(frame) == ["userId", "movieId", "rating"]
+    assert frame.values.tolist() == [[1, 2, 4], [7, 3, 2.5]]
+    assert list(frame) == ["userId", "movieId", "rating"]
 
 
 def test_encodings(write):
     text = "userId,movieId,rating\nJosé,2,4\nAnaïs,3,5\n"
     for encoding in ("utf-16", "latin-1", "utf-8", "utf-8-sig", "cp1252"):
-        assert read_ratings(write("r.csv", text.encode(encoding)), encoding=encoding).userId.tolist() == ["José", "Anaïs"]
-    for content, said in ((text.encode("utf-16"), "encoding='utf-16'"), (text.encode("latin-1"), "line 2 is not utf-8 text")):
+        frame = read_ratings(write("r.csv", text.encode(encoding)), encoding=encoding)
+        assert frame.userId.tolist() == ["José", "Anaïs"]
+    for content, said in (
+        (text.encode("utf-16"), "encoding='utf-16'"),
+        (text.encode("latin-1"), "line 2 is not utf-8 text"),
+    ):
         with pytest.raises(DataError, match=said):
             read_ratings(write("r.csv", content))
     with pytest.raises(DataError, match="r.csv"):
         read_ratings(write("r.csv", text), encoding="utf-16")
 
 
-@pytest.mark.parametrize("setting", [{"encoding": "nonsense"}, {"sep": ",,"}, {"nrows": 2.5}, {"nrows": -1}, {"scale": (5, 1)}, {"on_duplicates": None}])
+@pytest.mark.parametrize("setting", [
+    {"encoding": "nonsense"}, {"sep": ",,"}, {"nrows": 2.5}, {"nrows": -1}, {"scale": (5, 1)},
+    {"on_duplicates": None}
+])
 def test_settings(write, setting):
     with pytest.raises(SettingError, match=next(iter(setting))):
         read_ratings(write("r.csv", HEAD + "1,2,3\n"), **setting)
@@ -339,7 +422,10 @@ def test_zips(tmp_path):
         read_ratings(zip_of(tmp_path / "outer.zip", {"inner.zip": (tmp_path / "INNER.ZIP").read_bytes()}))
     with pytest.raises(DataError, match="found nothing"):
         read_ratings(zip_of(tmp_path / "empty.zip", {}))
-    with pytest.raises(DataError, match=r"bad.zip: a/ratings.csv: .*'x' in line 2|bad.zip: a/ratings.csv, column rating: 'x' in line 2"):
+    with pytest.raises(
+        DataError,
+        match=r"bad.zip: a/ratings.csv: .*'x' in line 2|bad.zip: a/ratings.csv, column rating: 'x' in line 2",
+    ):
         read_ratings(zip_of(tmp_path / "bad.zip", {"a/ratings.csv": HEAD + "1,2,x\n"}))
     gz = gzip.compress((HEAD + "1,2,3\n").encode())
     assert len(read_ratings(zip_of(tmp_path / "gz.zip", {"a/ratings.csv.gz": gz}))) == 1
@@ -367,13 +453,23 @@ PARQUET = {"userId": [1, 2], "movieId": [3, 4], "rating": [1.0, 2.5]}
 
 
 @pytest.mark.parametrize("column, values, want", [
-    ("rating", pa.array([10, 25], pa.decimal128(5, 1)), [10, 25]), ("rating", pa.array(["1", "2.5"]), [1, 2.5]), ("rating", pa.array([1, 5], pa.int8()), [1, 5]),
+    ("rating", pa.array([10, 25], pa.decimal128(5, 1)), [10, 25]),
+    ("rating", pa.array(["1", "2.5"]), [1, 2.5]),
+    ("rating", pa.array([1, 5], pa.int8()), [1, 5]),
     ("rating", pa.array(["1", "2.5"]).dictionary_encode(), [1, 2.5]),
-    ("userId", pa.array([1.0, 2.0]), [1, 2]), ("userId", pa.array([1, 2], pa.decimal128(10, 0)), [1, 2]), ("userId", pa.array([2**63, 5], pa.uint64()), [str(2**63), "5"]),
-    ("userId", pa.array([b"amy", b"bob"]), ["amy", "bob"]), ("userId", pa.array(["amy", "bob"]).dictionary_encode(), ["amy", "bob"]),
-    ("userId", pa.array([7, 8]).dictionary_encode(), [7, 8]), ("userId", pa.array([2**40, 8]), [2**40, 8]), ("userId", pa.array(["01", "02"], pa.large_string()), [1, 2]),
-    ("timestamp", pa.array([0, 86_400_000], pa.timestamp("ms")), [0, 86_400]), ("timestamp", pa.array([0, 1], pa.date32()), [0, 86_400]),
-    ("timestamp", pa.array([0, 5 * 10**9], pa.timestamp("ns", "Europe/Paris")), [0, 5]), ("timestamp", pa.array([1.0, 2.9]), [1, 2])])
+    ("userId", pa.array([1.0, 2.0]), [1, 2]),
+    ("userId", pa.array([1, 2], pa.decimal128(10, 0)), [1, 2]),
+    ("userId", pa.array([2**63, 5], pa.uint64()), [str(2**63), "5"]),
+    ("userId", pa.array([b"amy", b"bob"]), ["amy", "bob"]),
+    ("userId", pa.array(["amy", "bob"]).dictionary_encode(), ["amy", "bob"]),
+    ("userId", pa.array([7, 8]).dictionary_encode(), [7, 8]),
+    ("userId", pa.array([2**40, 8]), [2**40, 8]),
+    ("userId", pa.array(["01", "02"], pa.large_string()), [1, 2]),
+    ("timestamp", pa.array([0, 86_400_000], pa.timestamp("ms")), [0, 86_400]),
+    ("timestamp", pa.array([0, 1], pa.date32()), [0, 86_400]),
+    ("timestamp", pa.array([0, 5 * 10**9], pa.timestamp("ns", "Europe/Paris")), [0, 5]),
+    ("timestamp", pa.array([1.0, 2.9]), [1, 2]),
+])
 def test_parquet_types(tmp_path, column, values, want):
     pq.write_table(pa.table({**PARQUET, column: values}), tmp_path / "r.parquet")
     frame = read_ratings(tmp_path / "r.parquet")
@@ -381,12 +477,20 @@ def test_parquet_types(tmp_path, column, values, want):
 
 
 @pytest.mark.parametrize("column, values, said", [
-    ("rating", pa.array([1.0, np.nan]), "rating is missing or not finite in row 1"), ("rating", pa.array([1.0, None]), "rating is empty in row 1"),
-    ("rating", pa.array([1.0, np.inf]), "not finite in row 1"), ("rating", pa.array([[1], [2]]), "rating holds list"),
-    ("userId", pa.array([1, None]), "userId is empty in row 1"), ("userId", pa.array([1.0, np.nan]), "the id nan in row 1"),
-    ("userId", pa.array([1.0, 2.5]), "the id 2.5 in row 1"), ("userId", pa.array([1.0, 1e300]), "in row 1"), ("userId", pa.array(["1", "bob"]), "mixed, 'bob' in row 1"),
-    ("userId", pa.array([[1], [2]]), "userId holds list"), ("timestamp", pa.array([1.0, np.nan]), "no finite time in row 1"),
-    ("timestamp", pa.array([1, None], pa.timestamp("s")), "timestamp is empty in row 1"), ("timestamp", pa.array([[1], [2]]), "timestamp")])
+    ("rating", pa.array([1.0, np.nan]), "rating is missing or not finite in row 1"),
+    ("rating", pa.array([1.0, None]), "rating is empty in row 1"),
+    ("rating", pa.array([1.0, np.inf]), "not finite in row 1"),
+    ("rating", pa.array([[1], [2]]), "rating holds list"),
+    ("userId", pa.array([1, None]), "userId is empty in row 1"),
+    ("userId", pa.array([1.0, np.nan]), "the id nan in row 1"),
+    ("userId", pa.array([1.0, 2.5]), "the id 2.5 in row 1"),
+    ("userId", pa.array([1.0, 1e300]), "in row 1"),
+    ("userId", pa.array(["1", "bob"]), "mixed, 'bob' in row 1"),
+    ("userId", pa.array([[1], [2]]), "userId holds list"),
+    ("timestamp", pa.array([1.0, np.nan]), "no finite time in row 1"),
+    ("timestamp", pa.array([1, None], pa.timestamp("s")), "timestamp is empty in row 1"),
+    ("timestamp", pa.array([[1], [2]]), "timestamp"),
+])
 def test_bad_parquet(tmp_path, column, values, said):
     pq.write_table(pa.table({**PARQUET, column: values}), tmp_path / "r.parquet")
     with pytest.raises(DataError, match=said) as caught:
@@ -397,20 +501,33 @@ def test_bad_parquet(tmp_path, column, values, said):
 def test_parquet_as_a_whole(tmp_path, write):
     frame = pd.DataFrame(PARQUET)
     frame.to_parquet(tmp_path / "r.parquet")
-    assert read_ratings(tmp_path / "r.parquet", nrows=1).userId.tolist() == [1] and len(read_ratings(tmp_path / "r.parquet", nrows=99)) == 2
+    assert read_ratings(tmp_path / "r.parquet", nrows=1).userId.tolist() == [1]
+    assert len(read_ratings(tmp_path / "r.parquet", nrows=99)) == 2
     assert read_ratings(tmp_path / "r.parquet", string_ids=True).userId.tolist() == ["1", "2"]
     frame.head(0).to_parquet(tmp_path / "none.parquet")
     frame.drop(columns="rating").to_parquet(tmp_path / "less.parquet")
-    for path, said in ((tmp_path / "none.parquet", "no rows"), (tmp_path / "less.parquet", "no rating column"), (write("text.parquet", HEAD), "not a whole parquet"),
-                       (write("empty.parquet", ""), "not a whole parquet"), (write("r.csv", (tmp_path / "r.parquet").read_bytes()), "name it .parquet")):
+    for path, said in (
+        (tmp_path / "none.parquet", "no rows"),
+        (tmp_path / "less.parquet", "no rating column"),
+        (write("text.parquet", HEAD), "not a whole parquet"),
+        (write("empty.parquet", ""), "not a whole parquet"),
+        (write("r.csv", (tmp_path / "r.parquet").read_bytes()), "name it .parquet"),
+    ):
         with pytest.raises(DataError, match=said):
             read_ratings(path)
 
 
 @pytest.mark.parametrize("name, text, said", [
-    ("items.csv", "movieId,title\n", "no rows"), ("items.csv", "movieId;title\n1;Heat\n", "sep=';'"), ("items.csv", "movieId,title\n1,Heat\n1,Big\n", "once more the id 1 in row 1"),
-    ("items.csv", "movieId,title\n1,Heat\n,Big\n", "no id in row 1"), ("items.csv", "movieId,title\n1,American President, The\n", "more fields than the header"),
-    ("items.csv", "movieId,title\n1,Heat\n2,Net, The\n", "line 3"), ("items.csv", "name,title\na,b\n", "no item column"), ("movies.dat", "", "no rows"), ("items.csv", "", "not a readable table")])
+    ("items.csv", "movieId,title\n", "no rows"),
+    ("items.csv", "movieId;title\n1;Heat\n", "sep=';'"),
+    ("items.csv", "movieId,title\n1,Heat\n1,Big\n", "once more the id 1 in row 1"),
+    ("items.csv", "movieId,title\n1,Heat\n,Big\n", "no id in row 1"),
+    ("items.csv", "movieId,title\n1,American President, The\n", "more fields than the header"),
+    ("items.csv", "movieId,title\n1,Heat\n2,Net, The\n", "line 3"),
+    ("items.csv", "name,title\na,b\n", "no item column"),
+    ("movies.dat", "", "no rows"),
+    ("items.csv", "", "not a readable table"),
+])
 def test_bad_items(write, name, text, said):
     with pytest.raises(DataError, match=said) as caught:
         read_items(write(name, text))
@@ -418,28 +535,45 @@ def test_bad_items(write, name, text, said):
 
 
 def test_years_that_are_none_are_counted_once(write):
-    path = write("items.csv", "movieId,title,year\n1,Heat (1995),soon\n2,Big,1988\n3,Net,soon\n4,Alien,inf\n5,Jaws,\n")
-    with pytest.warns(MfrecWarning, match=r"items.csv: column year has 'soon' in row 2, which is no year and counts as unknown \(2 such\)") as caught:
+    path = write(
+        "items.csv", "movieId,title,year\n1,Heat (1995),soon\n2,Big,1988\n3,Net,soon\n4,Alien,inf\n5,Jaws,\n"
+    )
+    with pytest.warns(
+        MfrecWarning,
+        match=r"items.csv: column year has 'soon' in row 2, "
+        r"which is no year and counts as unknown \(2 such\)",
+    ) as caught:
         items = read_items(path)
     assert len(caught) == 1 and items.year.fillna(0).tolist() == [1995, 1988, 0, 0, 0]
 
 
 @pytest.mark.parametrize("mark", ["|", ";", ",", "/", "\t", " - ", ", ", " | "])
 def test_marks_between_genres(mark):
-    raw = pd.DataFrame({"movieId": [1, 2, 3], "genres": [f"Drama{mark}War", "Sci-Fi", f"War{mark}Film-Noir{mark}"]})
+    raw = pd.DataFrame({
+        "movieId": [1, 2, 3],
+        "genres": [f"Drama{mark}War", "Sci-Fi", f"War{mark}Film-Noir{mark}"],
+    })
     assert make_items(raw).genres.tolist() == [("Drama", "War"), ("Sci-Fi",), ("War", "Film-Noir")]
 
 
 @pytest.mark.parametrize("joint", [",", " & ", " and "])
 def test_genres_joined_by_another_mark_are_pointed_out(joint):
-    raw = pd.DataFrame({"movieId": range(4), "genres": ["Drama|War", f"War{joint}Drama", "Drama|War|Sci-Fi & Fantasy", "War"]})
-    with pytest.warns(MfrecWarning, match=r"'War.*Drama' looks like several values with another mark between them than the usual '\|', but counts as one \(1 such\)") as caught:
+    raw = pd.DataFrame({
+        "movieId": range(4),
+        "genres": ["Drama|War", f"War{joint}Drama", "Drama|War|Sci-Fi & Fantasy", "War"],
+    })
+    with pytest.warns(
+        MfrecWarning,
+        match=r"'War.*Drama' looks like several values with another mark between them "
+        r"than the usual '\|', but counts as one \(1 such\)",
+    ) as caught:
         items = make_items(raw)
     assert len(caught) == 1 and items.genres[1] == (f"War{joint}Drama",)
 
 
 def test_files_are_closed(write):
-    "Also those of items and users: an open file is a warning in Python's development mode, and a lock on Windows."
+    """Also those of items and users: an open file is a warning in Python's development mode,
+    and a lock on Windows."""
     import gc
     with warnings.catch_warnings():
         warnings.simplefilter("error", ResourceWarning)
@@ -450,25 +584,141 @@ def test_files_are_closed(write):
 
 def test_items_old_layouts_in_either_encoding(write):
     for encoding in ("latin-1", "utf-8"):
-        assert read_items(write("movies.dat", "10::Léon \"The Professional\" (1994)::Action|Crime\n".encode(encoding))).title[0] == 'Léon "The Professional" (1994)'
+        text = '10::Léon "The Professional" (1994)::Action|Crime\n'
+        items = read_items(write("movies.dat", text.encode(encoding)))
+        assert items.title[0] == 'Léon "The Professional" (1994)'
     items = read_items(write("items.csv", " movieId , title\n007,Heat (1995)\n08,\n"), string_ids=True)
-    assert items.movieId.tolist() == ["007", "08"] and items.title.tolist() == ["Heat (1995)", ""] and titles_of(["08"], items).tolist() == [""]
+    assert items.movieId.tolist() == ["007", "08"]
+    assert items.title.tolist() == ["Heat (1995)", ""]
+    assert titles_of(["08"], items).tolist() == [""]
 
 
 def test_items_from_a_frame_with_any_index():
-    raw = pd.DataFrame({"movieId": [1.0, 2.0], "title": ["Heat (1995)", None], "yr": [7, 8], "year": [1995, 2000]}, index=[5, 5])
+    raw = pd.DataFrame(
+        {"movieId": [1.0, 2.0], "title": ["Heat (1995)", None], "yr": [7, 8], "year": [1995, 2000]},
+        index=[5, 5],
+    )
     items = make_items(raw, year_col="yr")
-    assert items.movieId.tolist() == [1, 2] and items.movieId.dtype == np.int32 and items.year.tolist() == [1995, 8] and list(items) == ["movieId", "title", "year", "genres"]
+    assert items.movieId.tolist() == [1, 2] and items.movieId.dtype == np.int32
+    assert items.year.tolist() == [1995, 8]
+    assert list(items) == ["movieId", "title", "year", "genres"]
 
 
-texts = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0", exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"]), min_size=1, max_size=8).filter(lambda t: not t[0].isdigit())
+texts = st.text(
+    st.characters(
+        codec="utf-8", exclude_characters="\r\n\0", exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"]
+    ),
+    min_size=1,
+    max_size=8,
+).filter(lambda t: not t[0].isdigit())
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(texts, texts, st.integers(0, 10)), min_size=1, max_size=10, unique_by=lambda row: row[:2]), st.sampled_from(["csv", "parquet"]))
+@given(
+    st.lists(
+        st.tuples(texts, texts, st.integers(0, 10)), min_size=1, max_size=10, unique_by=lambda row: row[:2]
+    ),
+    st.sampled_from(["csv", "parquet"]),
+)
 def test_text_ids_come_back(tmp_path, rows, kind):
     frame = pd.DataFrame(rows, columns=["userId", "movieId", "rating"]).astype({"rating": "float32"})
     path = tmp_path / f"r.{kind}"
     frame.to_parquet(path) if kind == "parquet" else frame.to_csv(path, index=False)
     back = read_ratings(path, string_ids=True)
-    assert back.userId.tolist() == frame.userId.tolist() and back.movieId.tolist() == frame.movieId.tolist() and back.rating.equals(frame.rating)
+    assert back.userId.tolist() == frame.userId.tolist()
+    assert back.movieId.tolist() == frame.movieId.tolist() and back.rating.equals(frame.rating)
+
+
+SHOP = ("who,what,stars,when\nann,B01,5,10\nann,B02,3,20\nbob,B01,4,30\nbob,B03,1,40\n"
+        "cat,B02,2,50\ncat,B03,4,60\n")
+NAMES = {"user_col": "who", "item_col": "what", "rating_col": "stars", "time_col": "when"}
+
+
+@pytest.fixture
+def shop(write):
+    return read_ratings(write("shop.csv", SHOP), **NAMES)
+
+
+def test_names_are_said_once(shop):
+    "Splits, models and measures find the columns that the file was read with."
+    assert find_columns(shop) == Columns("who", "what", "stars", "when")
+    for split in (mfrec.split_random, mfrec.split_time, mfrec.split_users, mfrec.split_cold_items):
+        train, test = split(shop, 0.5)
+        assert len(train) + len(test) == len(shop)
+        assert find_columns(train) == find_columns(test) == find_columns(shop)
+    model = mfrec.ALSMF(n_factors=1, n_sweeps=2).fit(shop)
+    assert np.isfinite(model.predict(shop)).all() and mfrec.rmse(model.predict(shop), shop.stars) < 3
+    assert mfrec.metrics.errors_by_count(shop[3:], model.predict(shop[3:]), shop[:3]).n.max() == 3
+    assert mfrec.describe_ratings(shop.sort_values("stars"))["users"] == 3
+    assert mfrec.rating_counts(shop).tolist() == [1, 1, 1, 2, 1]
+
+
+def test_names_given_win(shop):
+    other = shop.assign(half=shop.stars / 2, userId=7)
+    assert find_columns(other) == Columns("who", "what", "stars", "when")
+    assert find_columns(other, "userId", rating_col="half") == Columns("userId", "what", "half", "when")
+    with pytest.raises(DataError, match="no rating column 'points'"):
+        find_columns(other, rating_col="points")
+    assert find_columns(shop, rating_col="when") == Columns("who", "what", "when", None)  # no longer the time
+
+
+def test_renamed_columns_are_looked_for_again(shop):
+    usual = shop.rename(columns={"who": "userId", "what": "itemId"})
+    assert find_columns(usual) == Columns("userId", "itemId", "stars", "when")
+    assert find_columns(shop.drop(columns="when")).time is None
+    with pytest.raises(DataError, match="no user column userId or user_id or user among"):
+        find_columns(shop.rename(columns={"who": "name"}))
+
+
+def test_frames_put_together(shop, write):
+    assert find_columns(pd.concat([shop[:2], shop[2:]])) == find_columns(shop)
+    usual = read_ratings(write("r.csv", HEAD + "1,2,3\n"))
+    both = pd.concat([shop, usual.rename(columns={"userId": "who", "movieId": "what", "rating": "stars"})])
+    with pytest.raises(DataError, match="no user column"):  # two sets of names, so none is kept
+        find_columns(both)
+    assert find_columns(both, **NAMES) == find_columns(shop)
+
+
+@pytest.mark.parametrize("note", [None, "who", ["who"], {}, {"user": ["who"]}, {"user": 3}, {"user": "gone"},
+                                  {"sort": "who"}])
+def test_notes_of_others_do_no_harm(note):
+    frame = pd.DataFrame({"userId": [1], "movieId": [2], "rating": [3.0], "who": [4]})
+    frame.attrs["mfrec"] = note
+    assert find_columns(frame) == Columns()
+
+
+def test_remembering_disturbs_neither_comparison_nor_files(shop, tmp_path):
+    plain = pd.DataFrame({name: shop[name].to_numpy() for name in shop}).astype(shop.dtypes)
+    assert not plain.attrs and shop.equals(plain)
+    pd.testing.assert_frame_equal(shop, plain)
+    note = {"user": "who", "item": "what", "rating": "stars", "time": "when"}
+    assert shop.attrs == json.loads(json.dumps(shop.attrs)) == {"mfrec": note}
+    shop.to_parquet(tmp_path / "shop.parquet")
+    pd.testing.assert_frame_equal(read_ratings(tmp_path / "shop.parquet", **NAMES), shop)
+    assert pq.read_table(tmp_path / "shop.parquet").equals(pa.Table.from_pandas(plain))
+    for back in (pd.read_parquet(tmp_path / "shop.parquet"), pickle.loads(pickle.dumps(shop))):
+        assert find_columns(back) == find_columns(shop)
+    shop.to_csv(tmp_path / "again.csv", index=False)
+    assert (tmp_path / "again.csv").read_text().startswith("who,what,stars,when\n")
+
+
+def test_items_and_users_remember_their_ids(write):
+    path = write("items.csv", "isbn,title,item\n7,Emma (1815),x\n9,Dune (1965),y\n")
+    items = read_items(path, item_col="isbn")
+    assert items.attrs == {"mfrec": {"item": "isbn"}}
+    assert find_columns(items[1:], need=["item"]).item == "isbn"
+    assert titles_of([9, 7], items).tolist() == ["Dune (1965)", "Emma (1815)"]
+    assert titles_of(["y"], items, item_col="item").tolist() == ["Dune (1965)"]
+    users = read_users(write("users.csv", "name,age\nann,30\nbob,40\n"), user_col="name")
+    assert users.attrs == {"mfrec": {"user": "name"}}
+    assert find_columns(users[users.age > 30], need=["user"]).user == "name"
+    raw = pd.DataFrame({"movieId": [1, 2], 0: [5, 6]})
+    assert make_items(raw).attrs == {"mfrec": {"item": "movieId"}} and not raw.attrs
+    assert make_items(raw, item_col=0).attrs == {"mfrec": {}}  # a name that is no text is not kept
+
+
+def test_a_model_with_features_needs_no_names(shop, write):
+    items = read_items(write("items.csv", "sku,genres\nB01,x|y\nB02,x\nB03,y\n"), item_col="sku")
+    users = read_users(write("users.csv", "name,age\nann,30\nbob,40\ncat,50\n"), user_col="name")
+    model = mfrec.ALSMF(n_factors=1, n_sweeps=2, n_taste=1).fit(shop, items=items, users=users)
+    assert np.isfinite(model.predict(shop)).all()

@@ -7,11 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.preprocessing import LabelEncoder
 
-from mfrec import DataError, IdEncoder, UnknownIdError
-from mfrec.encoding import ByRow, Interactions, KeptRatings, by_row
+from mfrec.errors import DataError, UnknownIdError
+from mfrec.ratings.ids import IdEncoder
+from mfrec.ratings.rows import ByRow, Interactions, KeptRatings, by_row
 
-integers = st.lists(st.integers(-2**62, 2**62) | st.integers(-100, 100), min_size=1, max_size=50).map(lambda ids: np.array(ids, dtype=np.int64))
-texts = st.lists(st.text(min_size=1, max_size=4), min_size=1, max_size=50).map(lambda ids: np.array(ids, dtype=object))
+integers = st.lists(st.integers(-(2**62), 2**62) | st.integers(-100, 100), min_size=1, max_size=50).map(
+    lambda ids: np.array(ids, dtype=np.int64)
+)
+texts = st.lists(st.text(min_size=1, max_size=4), min_size=1, max_size=50).map(
+    lambda ids: np.array(ids, dtype=object)
+)
 
 
 @given(integers | texts)
@@ -43,18 +48,25 @@ def test_empty_and_wrong():
         IdEncoder().fit([True, False, None][:2])
 
 
-tables = st.tuples(st.integers(0, 10**6), st.integers(0, 60), st.integers(1, 9), st.integers(1, 9), st.booleans())
+tables = st.tuples(
+    st.integers(0, 10**6), st.integers(0, 60), st.integers(1, 9), st.integers(1, 9), st.booleans()
+)
 
 
 def table(seed, n, n_users, n_items, many_values):
     "Ratings in any order, some pairs more than once, of few values or of as many as there are ratings."
     rng = np.random.default_rng(seed)
     ratings = rng.normal(size=n) if many_values else rng.integers(1, 4, n)
-    return Interactions(rng.integers(0, n_users, n).astype(np.int32), rng.integers(0, n_items, n).astype(np.int32), ratings.astype(np.float32), n_users, n_items)
+    return Interactions(
+        rng.integers(0, n_users, n).astype(np.int32), rng.integers(0, n_items, n).astype(np.int32),
+        ratings.astype(np.float32), n_users, n_items
+    )
 
 
 def same(a, b):
-    return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in ("users", "items", "ratings")) and (a.n_users, a.n_items) == (b.n_users, b.n_items)
+    return all(
+        np.array_equal(getattr(a, name), getattr(b, name)) for name in ("users", "items", "ratings")
+    ) and (a.n_users, a.n_items) == (b.n_users, b.n_items)
 
 
 @given(tables)
@@ -62,7 +74,8 @@ def test_any_order_of_the_same_ratings_is_brought_into_one(parts):
     data = table(*parts)
     shuffled = data.take(np.random.default_rng(1).permutation(len(data)))
     ordered = data.in_order()
-    assert same(ordered, shuffled.in_order()) and same(ordered, ordered.in_order()) and same(data.flipped.flipped, data)
+    assert same(ordered, shuffled.in_order()) and same(ordered, ordered.in_order())
+    assert same(data.flipped.flipped, data)
     keys = list(zip(ordered.users, ordered.items, ordered.ratings))
     assert keys == sorted(zip(data.users, data.items, data.ratings))
 
@@ -72,7 +85,13 @@ def test_kept_ratings_are_the_ratings(parts):
     data = table(*parts)
     kept = KeptRatings.of(data)
     assert same(kept.table(), data.in_order()) and len(kept) == len(data)
-    assert same(kept.sized(data.n_users + 2, data.n_items + 1).table(), Interactions(*(getattr(data.in_order(), c) for c in ("users", "items", "ratings")), data.n_users + 2, data.n_items + 1))
+    assert same(
+        kept.sized(data.n_users + 2, data.n_items + 1).table(),
+        Interactions(
+            *(getattr(data.in_order(), c) for c in ("users", "items", "ratings")), data.n_users + 2,
+            data.n_items + 1
+        ),
+    )
     for user in range(data.n_users):
         items, stars = kept.of_user(user)
         mine = data.in_order().take(data.in_order().users == user)
@@ -98,14 +117,18 @@ def test_rows_are_taken_put_and_grown_together(n, more, seed):
     record = Outer(rng.normal(size=(n, 2)), Inner(rng.normal(size=(3, n + 1))))
     at = rng.permutation(n)[:max(1, n // 2)]
     part = record.take(at)
-    assert (part.plain == record.plain[at]).all() and (part.inner.values == record.inner.values[:, [*at, -1]]).all() and part.fact == 1.0
+    assert (part.plain == record.plain[at]).all()
+    assert (part.inner.values == record.inner.values[:, [*at, -1]]).all() and part.fact == 1.0
     again = record.put(at, part)
     assert (again.plain == record.plain).all() and (again.inner.values == record.inner.values).all()
     other = Outer(part.plain + 1, Inner(part.inner.values + 1))
     changed, rest = record.put(at, other), np.setdiff1d(np.arange(n), at)
     assert (changed.plain[at] == other.plain).all() and (changed.plain[rest] == record.plain[rest]).all()
-    assert (changed.inner.values[:, at] == other.inner.values[:, :-1]).all() and (changed.inner.values[:, -1] == record.inner.values[:, -1]).all()
-    grown = record.grow(more)
-    assert (grown.plain[:n] == record.plain).all() and not grown.plain[n:].any() and grown.plain.shape == (n + more, 2)
-    assert (grown.inner.values[:, n:] == record.inner.values[:, -1:]).all() and grown.inner.values.shape == (3, n + more + 1)
+    assert (changed.inner.values[:, at] == other.inner.values[:, :-1]).all()
+    assert (changed.inner.values[:, -1] == record.inner.values[:, -1]).all()
+    grown = record.lengthen(more)
+    assert (grown.plain[:n] == record.plain).all() and not grown.plain[n:].any()
+    assert grown.plain.shape == (n + more, 2)
+    assert (grown.inner.values[:, n:] == record.inner.values[:, -1:]).all()
+    assert grown.inner.values.shape == (3, n + more + 1)
     assert grown.nothing is None and (record.plain is not changed.plain)

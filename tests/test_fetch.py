@@ -1,4 +1,6 @@
-"`download` against a real HTTP server on loopback: what arrives, what is refused, and that nothing half-done is left."
+"""`download` against a real HTTP server on loopback:
+what arrives, what is refused, and that nothing half-done is left."""
+
 import hashlib
 import io
 import socket
@@ -10,8 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from mfrec.data import DownloadError, MfrecWarning, SettingError, read_items, read_ratings
-from mfrec.fetch import GROUPLENS, NAMES, download, md5_in
+from mfrec.doors.fetch import GROUPLENS, NAMES, download, md5_in
+from mfrec.doors.files import read_ratings
+from mfrec.doors.items import read_items
+from mfrec.errors import DownloadError, MfrecWarning, SettingError
 
 CSV = "userId,movieId,rating,timestamp\n1,10,4.0,978300760\n1,20,3.5,978300761\n"
 MOVIES = "movieId,title,genres\n10,Heat (1995),Action|Crime\n"
@@ -27,12 +31,16 @@ def zipped(members):
 
 
 def layout(root):
-    return {f"{root}/": "", f"{root}/README.txt": "about", f"{root}/ratings.csv": CSV, f"{root}/movies.csv": MOVIES}
+    return {
+        f"{root}/": "", f"{root}/README.txt": "about", f"{root}/ratings.csv": CSV,
+        f"{root}/movies.csv": MOVIES
+    }
 
 
 @pytest.fixture
 def server(monkeypatch):
-    "A server whose files are a dict: path -> bytes, or (bytes, promised length), or a status code. `asked` lists the requests."
+    """A server whose files are a dict: path -> bytes, or (bytes, promised length), or a status code.
+    `asked` lists the requests."""
     files, asked = {}, []
 
     class Handler(BaseHTTPRequestHandler):
@@ -55,7 +63,8 @@ def server(monkeypatch):
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=partial(http.serve_forever, 0.02), daemon=True)
     thread.start()
-    http.files, http.asked, http.url = files, asked, f"http://127.0.0.1:{http.server_port}/"
+    http.files, http.asked = files, asked
+    http.url = f"http://127.0.0.1:{http.server_port}/"
     yield http
     http.shutdown()
     http.server_close()
@@ -63,7 +72,8 @@ def server(monkeypatch):
 
 
 def publish(server, name, members=None, data=None, md5="right"):
-    "Put a set on the server; `md5` is the text of its checksum file, 'right' for the true sum, None for no such file."
+    """Put a set on the server; `md5` is the text of its checksum file, 'right' for the true sum,
+    None for no such file."""
     data = zipped(members or layout(name)) if data is None else data
     server.files[f"/{name}.zip"] = data
     if md5 is not None:
@@ -73,13 +83,17 @@ def publish(server, name, members=None, data=None, md5="right"):
 
 
 def refused(server, name, dest, *words, url=None):
-    "The DownloadError of a download, after checking that it names the URL and both places and leaves nothing behind."
+    """The DownloadError of a download, after checking that it names the URL and both places and leaves
+    nothing behind."""
     before = sorted(dest.rglob("*")) if dest.exists() else []
     url = url or server.url
     with pytest.raises(DownloadError) as caught:
         download(name, dest, url)
     message = str(caught.value)
-    for word in (f"{url.rstrip('/')}/{name}.zip", f"save that file as {dest / name}.zip", f"as the folder {dest / name}", *words):
+    for word in (
+        f"{url.rstrip('/')}/{name}.zip", f"save that file as {dest / name}.zip",
+        f"as the folder {dest / name}", *words
+    ):
         assert word in message
     assert "\n" not in message
     assert sorted(p for p in dest.rglob("*")) == before
@@ -131,7 +145,10 @@ def test_an_empty_folder_is_not_a_data_set(server, tmp_path):
     assert len(read_ratings(download("ml-1m", tmp_path, server.url))) == 2
 
 
-@pytest.mark.parametrize("form", ["{}", "{}\n", "{}  NAME.zip", "{} *NAME.zip\r\n", "MD5 (NAME.zip) = {}", "MD5(NAME.zip)= {}\n", "\ufeff{}"])
+@pytest.mark.parametrize("form", [
+    "{}", "{}\n", "{}  NAME.zip", "{} *NAME.zip\r\n", "MD5 (NAME.zip) = {}", "MD5(NAME.zip)= {}\n",
+    "\ufeff{}"
+])
 @pytest.mark.parametrize("case", [str.lower, str.upper])
 def test_checksum_formats(server, tmp_path, form, case):
     data = publish(server, "ml-20m", md5=None)
@@ -141,8 +158,12 @@ def test_checksum_formats(server, tmp_path, form, case):
     assert download("ml-20m", tmp_path, server.url).is_dir()
 
 
-@pytest.mark.parametrize("md5, word", [("0" * 32 + "  ml-1m.zip", "published is " + "0" * 32), ("<html>log in</html>", "no MD5 sum"),
-                                       ("", "no MD5 sum"), ("a" * 64, "no MD5 sum")])
+@pytest.mark.parametrize("md5, word", [
+    ("0" * 32 + "  ml-1m.zip", "published is " + "0" * 32),
+    ("<html>log in</html>", "no MD5 sum"),
+    ("", "no MD5 sum"),
+    ("a" * 64, "no MD5 sum"),
+])
 def test_wrong_checksum(server, tmp_path, md5, word):
     publish(server, "ml-1m", md5=md5)
     refused(server, "ml-1m", tmp_path, word)
@@ -201,7 +222,10 @@ def test_zip_without_ratings(server, tmp_path, members):
     refused(server, "ml-1m", tmp_path, "no ratings")
 
 
-@pytest.mark.parametrize("evil", ["../evil.txt", "ml-1m/../../evil.txt", "/tmp/evil-mfrec.txt", "../../../../../../tmp/evil-mfrec.txt"])
+@pytest.mark.parametrize(
+    "evil",
+    ["../evil.txt", "ml-1m/../../evil.txt", "/tmp/evil-mfrec.txt", "../../../../../../tmp/evil-mfrec.txt"],
+)
 def test_zip_slip(server, tmp_path, evil):
     dest = tmp_path / "deep" / "raw"
     publish(server, "ml-1m", layout("ml-1m") | {evil: "boo"})
@@ -210,11 +234,19 @@ def test_zip_slip(server, tmp_path, evil):
 
 
 def test_ten_million_folder_is_renamed(server, tmp_path):
-    publish(server, "ml-10m", {"ml-10M100K/ratings.dat": "1::122::5::838985046\n1::185::4.5::838983525\n", "ml-10M100K/README.html": "about",
-                               "ml-10M100K/movies.dat": "122::Boomerang (1992)::Comedy|Romance\n185::Net, The (1995)::Action\n"})
+    publish(
+        server,
+        "ml-10m",
+        {
+            "ml-10M100K/ratings.dat": "1::122::5::838985046\n1::185::4.5::838983525\n",
+            "ml-10M100K/README.html": "about",
+            "ml-10M100K/movies.dat": "122::Boomerang (1992)::Comedy|Romance\n185::Net, The (1995)::Action\n",
+        },
+    )
     path = download("ml-10m", tmp_path, server.url)
     assert [p.name for p in tmp_path.iterdir()] == ["ml-10m"] and path == tmp_path / "ml-10m"
-    assert read_ratings(path).rating.tolist() == [5.0, 4.5] and read_items(path).title.tolist()[1] == "Net, The (1995)"
+    assert read_ratings(path).rating.tolist() == [5.0, 4.5]
+    assert read_items(path).title.tolist()[1] == "Net, The (1995)"
 
 
 @pytest.mark.parametrize("extra", ["__MACOSX/._ratings.csv", "notes.txt"])
@@ -226,7 +258,8 @@ def test_more_than_one_root(server, tmp_path, extra):
 def test_no_root_folder(server, tmp_path):
     publish(server, "ml-1m", {"ratings.csv": CSV, "movies.csv": MOVIES})
     path = download("ml-1m", tmp_path, server.url)
-    assert path == tmp_path / "ml-1m" and sorted(p.name for p in path.iterdir()) == ["movies.csv", "ratings.csv"]
+    assert path == tmp_path / "ml-1m"
+    assert sorted(p.name for p in path.iterdir()) == ["movies.csv", "ratings.csv"]
 
 
 def test_not_on_the_server(server, tmp_path):
@@ -243,7 +276,9 @@ def test_server_down(server, tmp_path):
 def test_server_silent(server, tmp_path, monkeypatch):
     import pooch
     original = pooch.HTTPDownloader.__init__
-    monkeypatch.setattr(pooch.HTTPDownloader, "__init__", lambda self, **kwargs: original(self, **{**kwargs, "timeout": 0.2}))
+    monkeypatch.setattr(
+        pooch.HTTPDownloader, "__init__", lambda self, **kwargs: original(self, **{**kwargs, "timeout": 0.2})
+    )
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         s.listen()

@@ -5,10 +5,12 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 import mfrec
-from mfrec import normal_equations
-from mfrec.bayes import draw_rows
-from mfrec.encoding import Interactions
-from mfrec.normal_equations import Known, Prior, cut_points, factorize, gather_table, group_rows, solve_rows, worker_pool
+from mfrec.kernel import normal_equations
+from mfrec.kernel.machine import Workers
+from mfrec.kernel.normal_equations import (
+    Known, Prior, cut_points, factorize, gather_table, group_rows, solve_rows)
+from mfrec.ratings.rows import Interactions
+from mfrec.solvers.gibbs import draw_rows
 
 
 def problem(seed, k, n_rows, n_columns, n, equal, repeated=True):
@@ -18,7 +20,9 @@ def problem(seed, k, n_rows, n_columns, n, equal, repeated=True):
     rows, columns = np.divmod(pairs, n_columns)
     n = len(rows)
     values = np.full(n, 3.0) if equal else rng.normal(size=n)
-    return rows, columns, values, rng.normal(size=(n_columns, k + 1)) / np.sqrt(k), rng.normal(size=k + 1), rng
+    return (
+        rows, columns, values, rng.normal(size=(n_columns, k + 1)) / np.sqrt(k), rng.normal(size=k + 1), rng
+    )
 
 
 def lstsq(rows, columns, values, other, mean, ridge, alpha, row):
@@ -30,16 +34,26 @@ def lstsq(rows, columns, values, other, mean, ridge, alpha, row):
 
 
 @settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 10**6), k=st.sampled_from([1, 2, 3, 6, 14, 22, 31, 64, 128]), n_rows=st.integers(1, 40),
-       n_columns=st.integers(1, 200), n=st.integers(1, 400), equal=st.booleans(), budget=st.sampled_from([3, 50, 10**5]),
-       double=st.booleans())
+@given(
+    seed=st.integers(0, 10**6), k=st.sampled_from([1, 2, 3, 6, 14, 22, 31, 64, 128]),
+    n_rows=st.integers(1, 40), n_columns=st.integers(1, 200), n=st.integers(1, 400), equal=st.booleans(),
+    budget=st.sampled_from([3, 50, 10**5]), double=st.booleans()
+)
 def test_agrees_with_lstsq(seed, k, n_rows, n_columns, n, equal, budget, double):
-    "A hundred ratings of one pair make a Gram that float32 cannot hold to four digits; there float64 is asked for, and gives nine."
+    """A hundred ratings of one pair make a Gram that float32 cannot hold to four digits;
+    there float64 is asked for, and gives nine."""
     rows, columns, values, other, mean, rng = problem(seed, k, n_rows, n_columns, n, equal, repeated=double)
     dtype = torch.float64 if double else torch.float32
-    as_torch = lambda x: torch.as_tensor(x, dtype=dtype)
+
+    def as_torch(x):
+        return torch.as_tensor(x, dtype=dtype)
+
     groups = group_rows(Interactions(rows, columns, as_torch(values), n_rows, n_columns), k, budget=budget)
-    known = Known(gather_table(as_torch(other)), Prior(2.0 * torch.eye(k + 1, dtype=dtype), as_torch(mean)), noise_precision=1.5)
+    known = Known(
+        gather_table(as_torch(other)),
+        Prior(2.0 * torch.eye(k + 1, dtype=dtype), as_torch(mean)),
+        noise_precision=1.5,
+    )
     solved = solve_rows(groups, known)
     expected = np.array([lstsq(rows, columns, values, other, mean, 2.0, 1.5, row) for row in range(n_rows)])
     worst = np.abs(solved.vectors.double().numpy() - expected).max() / np.abs(expected).max()
@@ -47,8 +61,12 @@ def test_agrees_with_lstsq(seed, k, n_rows, n_columns, n, equal, budget, double)
 
 
 def test_no_column_rated_by_anybody_still_gives_the_prior():
-    groups = group_rows(Interactions(torch.tensor([1]), torch.tensor([0]), torch.tensor([2.0]), 4, 1), n_factors=2)
-    solved = solve_rows(groups, Known(gather_table(torch.zeros(1, 3)), Prior(torch.eye(3), torch.tensor([1.0, 2.0, 3.0]))))
+    groups = group_rows(
+        Interactions(torch.tensor([1]), torch.tensor([0]), torch.tensor([2.0]), 4, 1), n_factors=2
+    )
+    solved = solve_rows(
+        groups, Known(gather_table(torch.zeros(1, 3)), Prior(torch.eye(3), torch.tensor([1.0, 2.0, 3.0])))
+    )
     assert torch.allclose(solved.vectors[[0, 2, 3]], torch.tensor([1.0, 2.0, 3.0]).expand(3, 3))
 
 
@@ -72,9 +90,15 @@ def test_a_ridge_grows_with_the_ratings_of_a_row():
     weighted = group_rows(Interactions(rows, columns, values, 5, 7, weights=np.full(40, 2.0)), 3)
     growth = torch.diag(torch.tensor([0.3] * 3 + [0.0] * 2, dtype=torch.float64))
     expected = solve_rows(groups, Known(table, Prior(torch.as_tensor(precision))), covariance=True)
-    found = solve_rows(groups, Known(table, Prior(0.5 * torch.eye(4, dtype=torch.float64), per_rating=growth)), covariance=True)
-    assert torch.allclose(found.vectors, expected.vectors) and torch.allclose(found.variances, expected.variances) and found.objective == pytest.approx(expected.objective)
-    doubled = solve_rows(weighted, Known(table, Prior(torch.eye(4, dtype=torch.float64), per_rating=growth)))  # twice all of it
+    found = solve_rows(
+        groups, Known(table, Prior(0.5 * torch.eye(4, dtype=torch.float64), per_rating=growth)),
+        covariance=True
+    )
+    assert torch.allclose(found.vectors, expected.vectors)
+    assert torch.allclose(found.variances, expected.variances)
+    assert found.objective == pytest.approx(expected.objective)
+    # twice all of it
+    doubled = solve_rows(weighted, Known(table, Prior(torch.eye(4, dtype=torch.float64), per_rating=growth)))
     assert torch.allclose(doubled.vectors, expected.vectors)
 
 
@@ -85,10 +109,21 @@ def test_noise_per_row_and_weights_of_columns_are_repeated_ratings():
     once = group_rows(Interactions(rows, columns, values, 5, 7), 3)
     expected = solve_rows(twice, Known(gather_table(torch.as_tensor(other)), prior)).vectors
     doubled = [
-        solve_rows(once, Known(gather_table(torch.as_tensor(other)), prior, torch.full((5,), 2.0, dtype=torch.float64))),
-        solve_rows(once, Known(gather_table(torch.as_tensor(other), weights=torch.full((7,), 2.0, dtype=torch.float64)), prior)),
-        solve_rows(group_rows(Interactions(rows, columns, values, 5, 7, weights=np.full(40, 2.0)), 3),
-                   Known(gather_table(torch.as_tensor(other)), prior)),
+        solve_rows(
+            once,
+            Known(gather_table(torch.as_tensor(other)), prior, torch.full((5,), 2.0, dtype=torch.float64)),
+        ),
+        solve_rows(
+            once,
+            Known(
+                gather_table(torch.as_tensor(other), weights=torch.full((7,), 2.0, dtype=torch.float64)),
+                prior,
+            ),
+        ),
+        solve_rows(
+            group_rows(Interactions(rows, columns, values, 5, 7, weights=np.full(40, 2.0)), 3),
+            Known(gather_table(torch.as_tensor(other)), prior),
+        ),
     ]
     assert all(torch.allclose(solved.vectors, expected) for solved in doubled)
 
@@ -103,19 +138,31 @@ def test_failing_cholesky_names_the_row():
 
 def test_bits_do_not_depend_on_threads():
     rows, columns, values, other, mean, rng = problem(2, 6, 300, 50, 5_000, False)
-    t = lambda x: torch.as_tensor(x, dtype=torch.float32)
+
+    def t(x):
+        return torch.as_tensor(x, dtype=torch.float32)
+
     groups = group_rows(Interactions(rows, columns, t(values), 300, 50), 6, budget=200)
     known, normal = Known(gather_table(t(other)), Prior(torch.eye(7))), torch.randn(300, 7)
     found = []
     for n_jobs in (1, 3):
-        with worker_pool(n_jobs) as pool:
-            found.append((draw_rows(groups, known, normal, torch.zeros(300, 7), -0.5, pool), solve_rows(groups, known, covariance=True, pool=pool)))
-    assert all(torch.equal(getattr(found[0][0], f), getattr(found[1][0], f)) for f in ("vectors", "means", "squared_errors"))
-    assert all(torch.equal(getattr(found[0][1], f), getattr(found[1][1], f)) for f in ("vectors", "variances", "total_covariance"))
+        with Workers(n_jobs) as workers:
+            drawn = draw_rows(groups, known, normal, torch.zeros(300, 7), -0.5, workers)
+            found.append((drawn, solve_rows(groups, known, covariance=True, workers=workers)))
+    assert all(
+        torch.equal(getattr(found[0][0], f), getattr(found[1][0], f))
+        for f in ("vectors", "means", "squared_errors")
+    )
+    assert all(
+        torch.equal(getattr(found[0][1], f), getattr(found[1][1], f))
+        for f in ("vectors", "variances", "total_covariance")
+    )
 
 
 @settings(max_examples=100, deadline=None)
-@given(lengths=st.lists(st.integers(0, 500), max_size=60), budget=st.integers(1, 1000), floor=st.integers(0, 60))
+@given(
+    lengths=st.lists(st.integers(0, 500), max_size=60), budget=st.integers(1, 1000), floor=st.integers(0, 60)
+)
 def test_cuts_cover_every_row_within_the_budget(lengths, budget, floor):
     lengths = np.sort(np.array(lengths, dtype=np.int64))
     cuts = cut_points(lengths, budget, floor)
@@ -126,15 +173,27 @@ def test_cuts_cover_every_row_within_the_budget(lengths, budget, floor):
 
 def test_no_more_is_gathered_at_once_than_the_budget(monkeypatch):
     "One row of 30,000 ratings among short ones is gathered in pieces, and the answer does not depend on it."
-    rng, gather, most, solved = np.random.default_rng(0), normal_equations.gather, {}, []
-    rows = torch.as_tensor(np.concatenate([np.zeros(30_000), rng.integers(1, 2_000, 20_000)]).astype(np.int64))
-    columns, values = torch.as_tensor(rng.integers(0, 500, len(rows))), torch.as_tensor(rng.normal(size=len(rows)).astype(np.float32))
-    known = Known(gather_table(torch.as_tensor(rng.normal(size=(500, 9)).astype(np.float32))), Prior(torch.eye(9)), 1.0)
+    rng = np.random.default_rng(0)
+    gather = normal_equations.gather
+    most = {}
+    solved = []
+    rows = torch.as_tensor(
+        np.concatenate([np.zeros(30_000), rng.integers(1, 2_000, 20_000)]).astype(np.int64)
+    )
+    columns = torch.as_tensor(rng.integers(0, 500, len(rows)))
+    values = torch.as_tensor(rng.normal(size=len(rows)).astype(np.float32))
+    known = Known(
+        gather_table(torch.as_tensor(rng.normal(size=(500, 9)).astype(np.float32))), Prior(torch.eye(9)), 1.0
+    )
     for budget in (1_024, 1 << 16):
         def watched(table, index):
             most[budget] = max(most.get(budget, 0), index.numel())
             return gather(table, index)
         monkeypatch.setattr(normal_equations, "gather", watched)
-        solved.append(solve_rows(group_rows(Interactions(rows, columns, values, 2_000, 500), 8, budget=budget), known).vectors)
+        solved.append(
+            solve_rows(
+                group_rows(Interactions(rows, columns, values, 2_000, 500), 8, budget=budget), known
+            ).vectors
+        )
     assert most[1_024] <= 1_024 < 30_000 <= most[1 << 16] <= 1 << 16
     assert torch.allclose(*solved, atol=1e-4)

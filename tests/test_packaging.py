@@ -15,33 +15,46 @@ ROOT = nbtools.ROOT
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     out = tmp_path_factory.mktemp("dist")
-    subprocess.run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)],
+        check=True,
+        capture_output=True,
+    )
     return next(out.glob("*.whl"))
 
 
 def test_wheel_holds_the_package_and_its_marker(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    assert "mfrec/py.typed" in names and "mfrec/cli.py" in names
+    assert "mfrec/py.typed" in names and "mfrec/doors/command.py" in names
     assert not [n for n in names if n.startswith(("tests", "nbs", "data"))]
 
 
 def test_metadata_comes_from_settings(wheel):
     settings = configparser.ConfigParser(delimiters=["="])
     settings.read(ROOT / "settings.ini")
-    text = zipfile.ZipFile(wheel).read(next(n for n in zipfile.ZipFile(wheel).namelist() if n.endswith("METADATA"))).decode()
+    text = (
+        zipfile.ZipFile(wheel)
+        .read(next(n for n in zipfile.ZipFile(wheel).namelist() if n.endswith("METADATA")))
+        .decode()
+    )
     assert f"Version: {settings['DEFAULT']['version']}" in text
     for requirement in settings["DEFAULT"]["requirements"].split():
         assert f"Requires-Dist: {requirement}" in text
-    assert not [line for line in text.splitlines() if line.startswith("Requires-Dist: nbdev") and "extra" not in line]
+    assert not [
+        line for line in text.splitlines() if line.startswith("Requires-Dist: nbdev") and "extra" not in line
+    ]
 
 
 def test_modules_import_without_nbdev(wheel, tmp_path):
     "Every module, and the command, in a venv whose only other packages are the declared requirements."
     venv.create(tmp_path / "venv", with_pip=False)
     python = tmp_path / "venv" / "bin" / "python"
-    site = subprocess.run([python, "-c", "import site; print(site.getsitepackages()[0])"], capture_output=True, text=True).stdout.strip()
+    site = subprocess.run(
+        [python, "-c", "import site; print(site.getsitepackages()[0])"], capture_output=True, text=True
+    ).stdout.strip()
     zipfile.ZipFile(wheel).extractall(site)
-    # The requirements are borrowed from the test environment, with the development tools hidden from the import system.
+    # The requirements are borrowed from the test environment,
+    # with the development tools hidden from the import system.
     outer = importlib.metadata.distribution("torch").locate_file("")
     program = f"""
 import importlib.abc, pkgutil, sys
@@ -56,9 +69,9 @@ assert mfrec.__file__.startswith({site!r}), mfrec.__file__
 for info in pkgutil.walk_packages(mfrec.__path__, 'mfrec.'):
     importlib.import_module(info.name)
 sys.argv = ['mfrec', '--help']
-from mfrec.cli import main
+from mfrec.doors.command import main
 main()
 """
-    done = subprocess.run([python, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run([python, "-I", "-c", program], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert all(command in done.stdout for command in ("demo", "download", "evaluate", "fit", "predict"))

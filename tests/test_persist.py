@@ -9,14 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mfrec
-from mfrec.bayes import DrawnPrior, Draws
-from mfrec.content import TasteBasis
-from mfrec.data import Columns
-from mfrec.encoding import IdEncoder, Interactions, KeptRatings
-from mfrec.model import Errors, Levels, Model, Numbers, RowPrior, Side
+from mfrec.solvers.draws import DrawnPrior, Draws
+from mfrec.kernel.taste import TasteBasis
+from mfrec.ratings.frames import Columns
+from mfrec.ratings.ids import IdEncoder
+from mfrec.ratings.rows import Interactions, KeptRatings
+from mfrec.model.link import Levels, Numbers
+from mfrec.model.records import Errors, Model, RowPrior, Side
 
 whole = st.lists(st.integers(-2**62, 2**62), min_size=1, max_size=6, unique=True)
-text = st.lists(st.text(min_size=1, max_size=5).filter(lambda t: "\0" not in t and t.isprintable()), min_size=1, max_size=6, unique=True)
+text = st.lists(
+    st.text(min_size=1, max_size=5).filter(lambda t: "\0" not in t and t.isprintable()), min_size=1,
+    max_size=6, unique=True
+)
 
 
 def assert_same(a, b):
@@ -34,19 +39,35 @@ def assert_same(a, b):
 def some_model(user_ids, item_ids, k, sampled, seed):
     "A model of random numbers."
     rng = np.random.default_rng(seed)
-    array = lambda *shape: rng.normal(size=shape).astype(np.float32)
+
+    def array(*shape):
+        return rng.normal(size=shape).astype(np.float32)
 
     def side(ids):
         n, basis = len(ids), TasteBasis(array(len(ids), 2), float(rng.uniform()))
         prior = RowPrior(np.eye(k + 1), rng.normal(size=k + 1), 0.5, array(2, k + 1), np.zeros((0, k + 1)))
         drawn = DrawnPrior(array(3, k + 1), array(3, 2, k + 1), array(3, k + 1, k + 1))
-        errors = Draws("a chain", array(3, n + 1, k + 1), array(n + 1) ** 2, drawn, array(3, k + 1, k + 2)) if sampled else Errors()
-        return Side(IdEncoder().fit(pd.Series(ids)), array(n), array(n, k), rng.integers(1, 9, n), array(n), prior, errors, basis)
+        errors = (
+            Draws("a chain", array(3, n + 1, k + 1), array(n + 1) ** 2, drawn, array(3, k + 1, k + 2))
+            if sampled
+            else Errors()
+        )
+        return Side(
+            IdEncoder().fit(pd.Series(ids)), array(n), array(n, k), rng.integers(1, 9, n), array(n), prior,
+            errors, basis
+        )
 
     link = Levels(1.0, 3.0, np.float32([1.5, 2.5]), np.float32([1, 2, 3])) if sampled else Numbers(1.0, 3.0)
     n, m = len(user_ids), len(item_ids)
-    ratings = KeptRatings.of(Interactions(np.arange(n, dtype=np.int32), np.zeros(n, np.int32), array(n), n, m)) if seed % 2 else None
-    return Model(float(rng.normal()), link, side(user_ids), side(item_ids), Columns("wer", "was", "wie gut"), {"solver": "bayes", "n_ratings": 9}, ratings)
+    ratings = (
+        KeptRatings.of(Interactions(np.arange(n, dtype=np.int32), np.zeros(n, np.int32), array(n), n, m))
+        if seed % 2
+        else None
+    )
+    return Model(
+        float(rng.normal()), link, side(user_ids), side(item_ids), Columns("wer", "was", "wie gut"),
+        {"solver": "bayes", "n_ratings": 9}, ratings
+    )
 
 
 def assert_same_rows(a, b):
@@ -59,7 +80,10 @@ def assert_same_rows(a, b):
 
 
 @settings(max_examples=40, deadline=None)
-@given(users=whole | text, items=whole | text, k=st.integers(0, 4), sampled=st.booleans(), seed=st.integers(0, 2**31))
+@given(
+    users=whole | text, items=whole | text, k=st.integers(0, 4), sampled=st.booleans(),
+    seed=st.integers(0, 2**31)
+)
 def test_a_loaded_model_is_the_model_that_was_saved(tmp_path_factory, users, items, k, sampled, seed):
     model = some_model(users, items, k, sampled, seed)
     loaded = mfrec.load(model.save(tmp_path_factory.mktemp("model")))
@@ -81,18 +105,32 @@ def test_another_format_is_refused_with_the_cure(tmp_path, number, cure):
 def test_columns_may_have_numbers_for_names(tmp_path, name):
     "Those of the ratings and those of features, of any kind."
     user, item, rating, group, size, tags = map(name, range(6))
-    frame = mfrec.sample_ratings(3_000, seed=1)[["userId", "movieId", "rating"]].set_axis([user, item, rating], axis=1)
-    people = pd.DataFrame({user: frame[user].unique()}).assign(**{"group": lambda f: f[user] % 3, "size": lambda f: f[user] * 1.5}).rename(columns={"group": group, "size": size})
+    frame = mfrec.sample_ratings(3_000, seed=1)[["userId", "movieId", "rating"]].set_axis(
+        [user, item, rating], axis=1
+    )
+    people = (
+        pd.DataFrame({user: frame[user].unique()})
+        .assign(**{"group": lambda f: f[user] % 3, "size": lambda f: f[user] * 1.5})
+        .rename(columns={"group": group, "size": size})
+    )
     films = pd.DataFrame({item: frame[item].unique(), tags: ["a|b"] * frame[item].nunique()})
     table = mfrec.item_features(films, item_col=item, several=[tags])
-    model = mfrec.BiasModel(user_col=user, item_col=item, rating_col=rating).fit(frame, users=people, items=table)
+    model = mfrec.BiasModel(user_col=user, item_col=item, rating_col=rating).fit(
+        frame, users=people, items=table
+    )
     loaded = mfrec.load(model.save(tmp_path / "model"))
     assert loaded.columns == model.model_.columns
-    assert (loaded.user.features.schema, loaded.item.features.schema) == (model.model_.user.features.schema, model.model_.item.features.schema)
+    assert (loaded.user.features.schema, loaded.item.features.schema) == (
+        model.model_.user.features.schema, model.model_.item.features.schema
+    )
     pd.testing.assert_frame_equal(loaded.predict_frame(frame), model.predict_frame(frame))
     newcomer = people.tail(1).replace({user: {people[user].iloc[-1]: -1}})
     pairs = frame.head(3).replace({user: {frame[user].iloc[0]: -1}})
-    assert loaded.add_unrated(users=newcomer, items=films).predict_frame(pairs).equals(model.add_unrated(users=newcomer, items=films).predict_frame(pairs))
+    assert (
+        loaded.add_unrated(users=newcomer, items=films)
+        .predict_frame(pairs)
+        .equals(model.add_unrated(users=newcomer, items=films).predict_frame(pairs))
+    )
 
 
 @pytest.mark.parametrize("per_rating", [0.0, 0.1])

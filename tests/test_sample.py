@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 
 from mfrec import BiasModel, SettingError, UnknownIdError, rmse, sample_items, sample_ratings, split_random
-from mfrec.sample import NOISE_SD, STAR_COUNTS, sample_expected, sample_floor
+from mfrec.ratings.items import make_items
+from mfrec.ratings.sample import NOISE_SD, STAR_COUNTS, sample_expected, sample_floor
 
 
 @pytest.fixture(scope="module")
@@ -18,14 +19,21 @@ def test_two_million_have_the_shape_of_movielens(two_million):
     assert np.abs(r.rating.value_counts().sort_index().to_numpy() / STAR_COUNTS - 1).max() < 0.01
     assert r.groupby("userId").size().min() >= 20 and not r.duplicated(["userId", "movieId"]).any()
     counts = r.groupby("movieId").size().sort_values()
-    assert counts.iloc[-366:].sum() > 0.2 * len(r) and counts.median() < counts.mean() / 4      # a heavy head and a long tail
+    # a heavy head and a long tail
+    assert counts.iloc[-366:].sum() > 0.2 * len(r) and counts.median() < counts.mean() / 4
 
 
 @pytest.mark.parametrize("n", [20, 21, 50, 400, 5_000, 60_000])
 def test_any_size(n):
     r = sample_ratings(n, seed=1)
-    assert len(r) == n and r.groupby("userId").size().min() >= 20 and not r.duplicated(["userId", "movieId"]).any()
+    assert len(r) == n and r.groupby("userId").size().min() >= 20
+    assert not r.duplicated(["userId", "movieId"]).any()
     assert set(r.movieId) == set(sample_items(n, seed=1).movieId)
+
+
+def test_items_are_as_a_file_of_films_would_give_them():
+    items = sample_items(30_000, seed=7)
+    pd.testing.assert_frame_equal(items, make_items(items[["movieId", "title", "genres"]]))
 
 
 def test_same_arguments_same_rows():

@@ -8,24 +8,35 @@ from conftest import real
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mfrec.data import DataError, SettingError
-from mfrec.splitting import (Split, check_disjoint, describe_split, encode_together, k_folds, plot_split, split_cold_items, split_mask, split_random,
-                             split_time, split_users)
+from mfrec.errors import DataError, SettingError
+from mfrec.plots import plot_split
+from mfrec.ratings.splitting import (
+    Split, check_disjoint, describe_split, encode_together, k_folds, split_cold_items, split_mask,
+    split_random, split_time, split_users)
 
-SPLITS = {"random": split_random, "mask": split_mask, "time": split_time, "users": split_users, "cold items": split_cold_items}
+SPLITS = {
+    "random": split_random, "mask": split_mask, "time": split_time, "users": split_users,
+    "cold items": split_cold_items
+}
 SEEDED = [name for name in SPLITS if name != "time"]
 
 
 @st.composite
 def tables(draw):
-    "A table of distinct (user, item) pairs in any order, with ids of either kind, ties in time, and a column of its own."
+    """A table of distinct (user, item) pairs in any order, with ids of either kind, ties in time,
+    and a column of its own."""
     n_users, n_items = draw(st.integers(2, 12)), draw(st.integers(2, 12))
     n = draw(st.integers(2, n_users * n_items))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     pair = rng.permutation(n_users * n_items)[:n]
-    frame = pd.DataFrame({"userId": (pair // n_items).astype(np.int32), "movieId": (pair % n_items).astype(np.int64) * 1000 + 5,
-                          "rating": rng.integers(1, 11, n).astype(np.float32) / 2, "timestamp": rng.integers(0, draw(st.integers(1, 50)), n),
-                          "row": np.arange(n), "note": pd.Categorical(rng.choice(["a", "b"], n))})
+    frame = pd.DataFrame({
+        "userId": (pair // n_items).astype(np.int32),
+        "movieId": (pair % n_items).astype(np.int64) * 1000 + 5,
+        "rating": rng.integers(1, 11, n).astype(np.float32) / 2,
+        "timestamp": rng.integers(0, draw(st.integers(1, 50)), n),
+        "row": np.arange(n),
+        "note": pd.Categorical(rng.choice(["a", "b"], n)),
+    })
     if draw(st.booleans()):
         frame = frame.astype({"userId": str, "movieId": str})
     return frame.set_index(rng.integers(0, n, n)) if draw(st.booleans()) else frame
@@ -91,7 +102,10 @@ def test_time_is_cut_once_at_the_nearest_moment(frame, fraction):
 
 
 @settings(max_examples=40, deadline=None)
-@given(frame=tables(), by=st.sampled_from(["rows", "users", "items"]), k=st.integers(2, 6), seed=st.integers(0, 99))
+@given(
+    frame=tables(), by=st.sampled_from(["rows", "users", "items"]), k=st.integers(2, 6),
+    seed=st.integers(0, 99)
+)
 def test_folds_hold_out_everything_once(frame, by, k, seed):
     folds = list(attempt(k_folds, frame, k, seed, by))
     assert len(folds) == k
@@ -107,8 +121,10 @@ def test_folds_hold_out_everything_once(frame, by, k, seed):
 def ratings():
     rng = np.random.default_rng(5)
     pair = rng.permutation(40 * 50)[:600]
-    return pd.DataFrame({"userId": pair // 50, "movieId": pair % 50, "rating": rng.integers(1, 6, 600).astype(np.float32),
-                         "timestamp": rng.integers(0, 10**9, 600)})
+    return pd.DataFrame({
+        "userId": pair // 50, "movieId": pair % 50, "rating": rng.integers(1, 6, 600).astype(np.float32),
+        "timestamp": rng.integers(0, 10**9, 600)
+    })
 
 
 @pytest.mark.parametrize("name", SEEDED)
@@ -135,10 +151,14 @@ def test_groups_do_not_depend_on_the_order_of_rows(split, ratings):
 def test_other_column_names(ratings):
     names = {"userId": "who", "movieId": "what", "rating": "stars", "timestamp": "when"}
     other = ratings.rename(columns=names)
-    pairs = [(split_time(ratings), split_time(other, time_col="when")), (split_users(ratings), split_users(other, user_col="who")),
-             (split_cold_items(ratings), split_cold_items(other, item_col="what")),
-             (next(k_folds(ratings, by="users")), next(k_folds(other, by="users", user_col="who"))),
-             (next(k_folds(ratings, by="items")), next(k_folds(other, by="items", item_col="what"))), (split_random(ratings), split_random(other))]
+    pairs = [
+        (split_time(ratings), split_time(other, time_col="when")),
+        (split_users(ratings), split_users(other, user_col="who")),
+        (split_cold_items(ratings), split_cold_items(other, item_col="what")),
+        (next(k_folds(ratings, by="users")), next(k_folds(other, by="users", user_col="who"))),
+        (next(k_folds(ratings, by="items")), next(k_folds(other, by="items", item_col="what"))),
+        (split_random(ratings), split_random(other)),
+    ]
     for ours, theirs in pairs:
         pd.testing.assert_frame_equal(ours.test.rename(columns=names), theirs.test)
         check_disjoint(*theirs, user_col="who", item_col="what")
@@ -148,8 +168,13 @@ def test_other_column_names(ratings):
             split(other)
 
 
-@pytest.mark.parametrize("convert", [lambda t: t, lambda t: t.astype(float), lambda t: t.astype("Int64"), lambda t: pd.to_datetime(t, unit="s"),
-                                     lambda t: pd.to_datetime(t, unit="s", utc=True)], ids=["int", "float", "Int64", "date", "zoned date"])
+@pytest.mark.parametrize("convert", [
+    lambda t: t,
+    lambda t: t.astype(float),
+    lambda t: t.astype("Int64"),
+    lambda t: pd.to_datetime(t, unit="s"),
+    lambda t: pd.to_datetime(t, unit="s", utc=True),
+], ids=["int", "float", "Int64", "date", "zoned date"])
 def test_kinds_of_time(convert, ratings):
     train, test = split_time(ratings.assign(timestamp=convert(ratings.timestamp)))
     assert len(test) == 120 and train.timestamp.max() < test.timestamp.min()
@@ -246,7 +271,10 @@ def test_leak_check_is_fast():
     rng = np.random.default_rng(0)
     pair = np.arange(2_000_000) * 37
     train = pd.DataFrame({"userId": pair // 20_000, "movieId": pair % 20_000})
-    test = pd.DataFrame({"userId": rng.integers(0, 3700, 300_000), "movieId": 20_000 + rng.integers(0, 99, 300_000)})
+    test = pd.DataFrame({
+        "userId": rng.integers(0, 3700, 300_000),
+        "movieId": 20_000 + rng.integers(0, 99, 300_000),
+    })
     start = time.perf_counter()
     check_disjoint(train, test)
     assert time.perf_counter() - start < 5

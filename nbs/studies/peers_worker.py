@@ -1,11 +1,11 @@
-"""One fit, in a process of its own: reads a job (JSON file), fits, predicts, prints one JSON line of seconds and memory.
+"""One fit, in a process of its own: reads a job (JSON), fits, predicts, prints seconds and memory as JSON.
 
     python peers_worker.py job.json
 
-Run by the Python that has the library in question: the peers' own, or ours for the models of mfrec. A job has `model` (a name in
-MODELS, or mfrec.NAME), `params`, `train` and `test` (parquet: user, item, rating), `threads` and `predictions` (where to write
-them, .npy). Predictions are clipped to the scale of the training ratings for everyone; pairs that a library does not predict
-get the prediction of damped biases.
+Run by the Python that has the library in question: the peers' own, or ours for the models of mfrec. A job has
+`model` (a name in MODELS, or mfrec.NAME), `params`, `train` and `test` (parquet: user, item, rating),
+`threads` and `predictions` (where to write them, .npy). Predictions are clipped to the scale of the training
+ratings for everyone; pairs that a library does not predict get the prediction of damped biases.
 """
 import json
 import operator
@@ -46,7 +46,8 @@ def damped_biases(train, damping=5.0, sweeps=10):
     return lambda test: (mean + test.user.map(user).fillna(0) + test.item.map(item).fillna(0)).to_numpy()
 
 
-# Each function below takes the training frame, parameters and threads, and returns a function from test frame to predictions
+# Each function below takes the training frame, parameters and threads,
+# and returns a function from test frame to predictions
 # (nan where there is none). What a library needs is imported before the clock starts: see IMPORTS.
 
 def surprise_model(kind):
@@ -56,12 +57,18 @@ def surprise_model(kind):
         data = surprise.Dataset.load_from_df(train[["user", "item", "rating"]], reader).build_full_trainset()
         params = dict(params)
         if kind.startswith("KNN"):
-            similarity = {"name": params.pop("similarity", "pearson_baseline"), "shrinkage": params.pop("shrinkage", 100)}
+            similarity = {
+                "name": params.pop("similarity", "pearson_baseline"),
+                "shrinkage": params.pop("shrinkage", 100),
+            }
             params |= {"sim_options": {**similarity, "user_based": False}, "verbose": False}
         else:
             params |= {"random_state": 0}
         model = getattr(surprise, kind)(**params).fit(data)
-        return lambda test: np.array([model.predict(u, i).est for u, i in zip(test.user.tolist(), test.item.tolist())])
+        return lambda test: np.array([
+            model.predict(u, i).est for u, i in zip(test.user.tolist(), test.item.tolist())
+        ])
+
     return fit
 
 
@@ -95,7 +102,8 @@ def cmfrec_model(train, params, threads):
 
 
 def features_of(items, path):
-    "The 0/1 matrix of each item's features, from a parquet file with the columns item and features (a list per row)."
+    """The 0/1 matrix of each item's features, from a parquet file with the columns item and features (a list
+    per row)."""
     table = pd.read_parquet(path).explode("features").dropna()
     table = table[positions(items, table.item.to_numpy()) >= 0]
     names = np.sort(table.features.unique())
@@ -110,29 +118,42 @@ def sparse_matrix(at, shape):
 
 
 def myfm_sides(train, params):
-    "The known ids of both sides and their rows: one-hot id, who rated what by 1/sqrt(count), and for items any features."
+    """The known ids of both sides and their rows: one-hot id, who rated what by 1/sqrt(count),
+    and for items any features."""
     from scipy import sparse
     users, items = np.sort(train.user.unique()), np.sort(train.item.unique())
     at = positions(users, train.user.to_numpy()), positions(items, train.item.to_numpy())
     seen = sparse_matrix(at, (len(users), len(items)))
-    scaled = lambda m: sparse.diags(1 / np.sqrt(np.asarray(m.sum(axis=1)).ravel())) @ m
+
+    def scaled(m):
+        return sparse.diags(1 / np.sqrt(np.asarray(m.sum(axis=1)).ravel())) @ m
+
     user_parts = [sparse.identity(len(users))] + [scaled(seen)] * params["user_implicit"]
     item_parts = [sparse.identity(len(items))] + [scaled(seen.T.tocsr())] * params["item_implicit"]
     if params["items"]:
         item_parts.append(features_of(items, params["items"]))
-    empty = lambda parts: sparse.csr_matrix((1, sum(m.shape[1] for m in parts)))
-    stack = lambda parts: sparse.vstack([sparse.hstack(parts), empty(parts)], format="csr")
+
+    def stack(parts):
+        "The parts side by side, and a last row, all zero, for an unknown id."
+        empty = sparse.csr_matrix((1, sum(m.shape[1] for m in parts)))
+        return sparse.vstack([sparse.hstack(parts), empty], format="csr")
+
     sizes = [m.shape[1] for m in user_parts + item_parts]
-    return ((users, stack(user_parts)), (items, stack(item_parts))), sizes  # the last row, all zero, is for an unknown id
+    return ((users, stack(user_parts)), (items, stack(item_parts))), sizes
 
 
 def myfm_model(train, params, threads):
     """Ids, the user's rated items and the item's raters, as in myFM's own MovieLens 1M example.
 
-    Entries of `params`: `rank`, `n_iter`, `user_implicit`, `item_implicit`, `items` (parquet with item and features), `ordered`.
+    Entries of `params`: `rank`, `n_iter`, `user_implicit`, `item_implicit`, `items` (parquet with item and
+    features), `ordered`.
     """
     import myfm
-    params = {"rank": 10, "n_iter": 200, "user_implicit": True, "item_implicit": True, "items": None, "ordered": False, **params}
+
+    params = {
+        "rank": 10, "n_iter": 200, "user_implicit": True, "item_implicit": True, "items": None,
+        "ordered": False, **params
+    }
     sides, sizes = myfm_sides(train, params)
 
     def blocks(frame):
@@ -146,7 +167,9 @@ def myfm_model(train, params, threads):
 
     values = np.sort(train.rating.unique())
     target = np.searchsorted(values, train.rating) if params["ordered"] else train.rating.to_numpy(np.float64)
-    model = (myfm.MyFMOrderedProbit if params["ordered"] else myfm.MyFMRegressor)(rank=params["rank"], random_seed=42)
+    model = (myfm.MyFMOrderedProbit if params["ordered"] else myfm.MyFMRegressor)(
+        rank=params["rank"], random_seed=42
+    )
     model.fit(None, target, X_rel=blocks(train), n_iter=params["n_iter"], group_shapes=sizes)
     if params["ordered"]:
         return lambda test: model.predict_proba(None, blocks(test), n_workers=threads) @ values
@@ -154,9 +177,11 @@ def myfm_model(train, params, threads):
 
 
 def mfrec_model(name):
+    import mfrec
+    make = operator.attrgetter(name)(mfrec)  # a class, or a constructor such as ALSMF.quick, loaded by this
+
     def fit(train, params, threads):
-        import mfrec
-        model = operator.attrgetter(name)(mfrec)(**params)  # a class, or a constructor such as ALSMF.quick
+        model = make(**params)
         if "n_jobs" in model.get_params():
             model.set_params(n_jobs=threads)
         model.fit(train)
@@ -164,10 +189,14 @@ def mfrec_model(name):
     return fit
 
 
-MODELS = {"surprise SVD": surprise_model("SVD"), "surprise SVD++": surprise_model("SVDpp"),
-          "surprise item-kNN": surprise_model("KNNBaseline"), "lenskit BiasedMF": lenskit_biased_mf,
-          "cmfrec": cmfrec_model, "cmfrec implicit": cmfrec_model, "myfm": myfm_model, "myfm ordered": myfm_model}
-IMPORTS = {"surprise": "surprise", "lenskit": "lenskit.als", "cmfrec": "cmfrec", "myfm": "myfm", "mfrec": "mfrec"}
+MODELS = {
+    "surprise SVD": surprise_model("SVD"), "surprise SVD++": surprise_model("SVDpp"),
+    "surprise item-kNN": surprise_model("KNNBaseline"), "lenskit BiasedMF": lenskit_biased_mf,
+    "cmfrec": cmfrec_model, "cmfrec implicit": cmfrec_model, "myfm": myfm_model, "myfm ordered": myfm_model
+}
+IMPORTS = {
+    "surprise": "surprise", "lenskit": "lenskit.als", "cmfrec": "cmfrec", "myfm": "myfm", "mfrec": "mfrec"
+}
 
 
 def run(job):
@@ -193,7 +222,9 @@ def run(job):
     if missing.any():
         predictions[missing] = damped_biases(train)(test[missing])
     predictions = predictions.clip(train.rating.min(), train.rating.max())
-    figures = {"seconds_fit": fitted - start, "seconds_predict": done - fitted, "peak_mb": max(peak - before, 0)}
+    figures = {
+        "seconds_fit": fitted - start, "seconds_predict": done - fitted, "peak_mb": max(peak - before, 0)
+    }
     return predictions, {**figures, "filled": int(missing.sum())}
 
 

@@ -15,8 +15,8 @@ from scipy.special import ndtri
 from scipy.stats import kurtosis
 
 import mfrec
-import mfrec.als
 from figures import planted
+from mfrec.solvers import als
 
 SCALES = {
     "hours": np.exp,
@@ -38,12 +38,17 @@ def row(shape, scale, seed):
     held = rng.random(len(frame)) < 0.1
     train, test = frame[~held], frame[held]
     bias = mfrec.BiasModel().fit(train).score(test)
-    above = {name: round(100 * (mfrec.ALSMF(**ridge).fit(train).score(test) / bias - 1), 2) for name, ridge in RIDGES.items()}
-    return {"n": shape[0], "scale": scale, "seed": seed, "kurtosis": round(float(kurtosis(train.rating)), 1)} | above
+    above = {
+        name: round(100 * (mfrec.ALSMF(**ridge).fit(train).score(test) / bias - 1), 2)
+        for name, ridge in RIDGES.items()
+    }
+    return {
+        "n": shape[0], "scale": scale, "seed": seed, "kurtosis": round(float(kurtosis(train.rating)), 1)
+    } | above
 
 
 if __name__ == "__main__":
     warnings.filterwarnings("ignore", category=mfrec.MfrecWarning)
-    mfrec.als.HEAVY_TAILS = np.inf
+    als.HEAVY_TAILS = np.inf
     rows = [row(*job) for job in SMALL + LARGE]
     Path(sys.argv[1]).write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n", encoding="utf-8")
