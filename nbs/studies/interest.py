@@ -1,0 +1,290 @@
+"""Who would choose what: NDCG@10 of interest, with and without the stars, beside popularity and EASE.
+
+    python nbs/studies/interest.py interest.json [--sets mask:ml-100k time:movietweetings] [--solver bayes]
+
+The whole catalogue is ranked and what a user has rated in training left out. Relevant are test items with at
+least 4 stars (8 of 10), and the mean is over users who have such an item and training rows. Test items that
+training has not are missed by all. No setting is chosen on test rows: all come from hidden training rows.
+The sets are found through MFREC_DATA.
+"""
+import argparse
+import json
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.special import ndtr
+
+import mfrec
+from mfrec.kernel.machine import Workers
+from mfrec.ratings.frames import find_columns
+from mfrec.ratings.ids import IdEncoder
+from mfrec.ratings.rows import Interactions
+from mfrec.use.choice import fit_choice, hide, interest_at, learn_interest, liking_power, some_picks
+from mfrec.use.choice import Choice, Settings
+from mfrec.kernel.interest import lists_of
+
+MASKS = ("ml-latest-small", "ml-100k", "ml-1m", "movietweetings", "ml-1m-timed", "goodbooks-10k")
+DATED = ("movietweetings", "ml-1m-timed", "ml-100k")
+CUTS = (0.5, 0.6, 0.7, 0.8, 0.9)  # of ml-latest-small, whose last tenth has 25 users
+RIDGES = tuple(12.5 * 2.0**i for i in range(12))  # of EASE
+HALF_LIVES = (7, 30, 90, 365)  # of recent popularity, in days
+SOLVERS = {"als": mfrec.ALSMF, "bayes": mfrec.BayesianMF}
+GAINS = 1 / np.log2(np.arange(2, 12))
+BLOCK = 512
+
+
+@dataclass
+class Situation:
+    """Training rows by position; users (positions) with relevant test items; place of the user among them and
+    item (-1: not in training) of each such item; from how many stars on an item is liked."""
+    table: Interactions
+    timely: bool
+    users: np.ndarray
+    rows: np.ndarray
+    items: np.ndarray
+    liked: float
+    threshold: float
+
+    def ndcg(self, score):
+        "NDCG@10 of each user, by a function of users (positions) that gives scores (m, n_items)."
+        n_relevant = np.bincount(self.rows, minlength=len(self.users))
+        found = np.zeros(len(self.users))
+        for start in range(0, len(self.users), BLOCK):
+            users = self.users[start:start + BLOCK]
+            scores = np.array(score(users), np.float32)
+            scores[lists_of(self.table, users).nonzero()] = -np.inf
+            top = np.argsort(-scores, 1, kind="stable")[:, :10]
+            mine = (self.rows >= start) & (self.rows < start + len(users)) & (self.items >= 0)
+            relevant = np.zeros(scores.shape, bool)
+            relevant[self.rows[mine] - start, self.items[mine]] = True
+            found[start:start + len(users)] = np.take_along_axis(relevant, top, 1) @ GAINS
+        return found / np.cumsum(GAINS)[np.minimum(n_relevant, 10) - 1]
+
+
+def situation(train, test, timely):
+    "That of two frames."
+    cols = find_columns(train)
+    users, items = IdEncoder().fit(train[cols.user]), IdEncoder().fit(train[cols.item])
+    times = train[cols.time].to_numpy(np.float64) if timely else None
+    table = replace(Interactions.from_frame(train, cols, users, items), times=times).in_order()
+    levels = np.unique(train[cols.rating])
+    liked = 8 if levels[-1] > 5 else 4
+    test = test[test[cols.rating] >= liked]
+    at, picked = users.lookup(test[cols.user]), items.lookup(test[cols.item])
+    asked = np.unique(at[at >= 0])
+    rows, threshold = np.searchsorted(asked, at[at >= 0]), liked - np.diff(levels).min() / 2
+    return Situation(table, timely, asked, rows, picked[at >= 0], liked, threshold)
+
+
+def situations():
+    "Each as (kind, set, function that makes train and test rows)."
+    def read(name):
+        return mfrec.read_ratings(name, on_duplicates="last")
+
+    for name in MASKS:
+        yield "mask", name, lambda name=name: mfrec.split_mask(read(name))
+    for name in DATED:
+        yield "time", name, lambda name=name: mfrec.split_time(read(name), 0.1)
+    for cut in CUTS:
+        yield f"time to {cut}", "ml-latest-small", lambda cut=cut: next_tenth(read("ml-latest-small"), cut)
+
+
+def next_tenth(ratings, cut):
+    "What came before the moment at which a share `cut` of the rows were there, and the tenth that came next."
+    train, later = mfrec.split_time(ratings, 1 - cut)
+    times = later[find_columns(later).time]
+    return train, later[times <= np.sort(times)[min(len(ratings) // 10, len(later)) - 1]]
+
+
+def walk(values, start, fit):
+    "The value from which neither neighbour is better, and its fit, from that at `start`."
+    fits = {}
+
+    def at(i):
+        if i not in fits:
+            fits[i] = fit(values[i]) if 0 <= i < len(values) else -np.inf
+        return fits[i]
+
+    while max(at(start - 1), at(start + 1)) > at(start):
+        start += 1 if at(start + 1) > at(start - 1) else -1
+    return values[start], at(start)
+
+
+def ease_weights(table, ridge):
+    "EASE's weights (n_items, n_items), dense."
+    lists = lists_of(table)
+    gram = torch.from_numpy((lists.T @ lists).toarray().astype(np.float32))
+    gram.diagonal().add_(ridge)
+    weights = torch.cholesky_inverse(torch.linalg.cholesky(gram)).numpy()
+    weights /= -np.diag(weights).copy()
+    np.fill_diagonal(weights, 0)
+    return weights
+
+
+def recent_counts(table, half_life):
+    age = (table.times.max() - table.times) / 86_400
+    return np.bincount(table.items, 0.5 ** (age / half_life), table.n_items).astype(np.float32)
+
+
+def likelihood(scores, picks, workers):
+    "Of a hidden pick, by the best power and base."
+    traits = np.zeros((2, scores.shape[1]), np.float32)
+    return fit_choice(scores, picks, traits, workers=workers).fit
+
+
+def liking(model, threshold, users, n_items):
+    "P(stars at least the threshold) of users (positions) and all items, by a model fitted on positions."
+    mean, std = model.scores(users, std=True, clip=False)
+    known = ndtr((mean - threshold) / std)
+    out = np.full((len(users), n_items), known.mean(), np.float32)
+    out[:, model.model_.item.ids.classes_] = known
+    return out
+
+
+def frame_of(table):
+    return pd.DataFrame({"userId": table.users, "movieId": table.items, "rating": table.ratings})
+
+
+def people_of(shown, hidden):
+    "Lists and hidden picks to choose the settings of baselines by."
+    return some_picks(shown, hidden, max(6_000_000 // shown.n_items, 200))
+
+
+def popularity(here, shown, hidden, workers):
+    return {}, lambda users: np.tile(here.table.item_counts, (len(users), 1))
+
+
+def recent_popularity(here, shown, hidden, workers):
+    picks = people_of(shown, hidden)
+    m = len(picks.users)
+    fits = {h: likelihood(np.tile(recent_counts(shown, h), (m, 1)), picks, workers) for h in HALF_LIVES}
+    half_life = max(fits, key=fits.get)
+    recent = recent_counts(here.table, half_life)
+    return {"half_life": half_life}, lambda users: np.tile(recent, (len(users), 1))
+
+
+def ease(here, shown, hidden, workers):
+    picks = people_of(shown, hidden)
+    ridge, _ = walk(RIDGES, 4, lambda r: likelihood(picks.lists @ ease_weights(shown, r), picks, workers))
+    weights = ease_weights(here.table, ridge)
+    return {"ridge": ridge}, lambda users: lists_of(here.table, users) @ weights
+
+
+def ease_of_liked(here, shown, hidden, workers):
+    "EASE by liked rows only; seen items of all rows are left out of the lists all the same."
+    def liked(rows):
+        return rows.take(rows.ratings >= here.liked)
+
+    few = replace(here, table=liked(here.table))
+    return ease(few, liked(shown), liked(hidden), workers)
+
+
+BASELINES = {"popularity": popularity, "recent popularity": recent_popularity, "EASE": ease,
+             "EASE of liked": ease_of_liked}
+
+
+def with_stars(here, shown, hidden, interest, solver, workers):
+    "Interest alone and times the chance to like, and stars alone: (method, settings, score)."
+    table, n_items = here.table, here.table.n_items
+
+    def log_chance(users):
+        return np.log(np.maximum(interest.chances(lists_of(table, users), workers=workers), 1e-30))
+
+    yield "interest", interest.about, log_chance
+    picks = some_picks(shown, hidden.take(hidden.ratings >= here.liked), 1000)
+    settings = Settings(**{name: interest.about[name] for name in Settings._fields})
+    choice = Choice(**{name: interest.about[name] for name in Choice._fields})
+    early = interest_at(shown, settings, choice, workers=workers).chances(picks.lists, workers=workers)
+    stars = solver(seed=0).fit(frame_of(shown))
+    h = liking_power(early, liking(stars, here.threshold, picks.users, n_items), picks)
+    stars = solver(seed=0).fit(frame_of(table))
+
+    def log_likes(users):
+        return np.log(np.maximum(liking(stars, here.threshold, users, n_items), 1e-6))
+
+    yield "stars", {}, log_likes
+    yield "interest x P", {"h": 1}, lambda users: log_chance(users) + log_likes(users)
+    yield "interest x P^h", {"h": h}, lambda users: log_chance(users) + h * log_likes(users)
+
+
+def interval(differences, seed=0):
+    "95 % interval of the mean over users, by 2,000 resamples of them."
+    n = len(differences)
+    draws = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), 2000) @ differences / n
+    return np.quantile(draws, [0.025, 0.975]).round(4).tolist()
+
+
+def facts_of(found):
+    return {"users": len(found), "ndcg": round(float(found.mean()), 4)}
+
+
+def name_of(row):
+    return row["kind"], row["set"], row["method"], row.get("solver")
+
+
+def plain(settings):
+    "Settings as json has them; what is infinite is not there."
+    return {name: round(float(value), 6) for name, value in settings.items() if np.isfinite(value)}
+
+
+def study(kind, name, make, args, known):
+    """One line for each method. Values of each user lie in the folder `keep`; baselines that are there and in
+    the `known` lines are not made again."""
+    train, test = make()
+    timely = kind.startswith("time")
+    here, keep = situation(train, test, timely), args.out.with_suffix("")
+    keep.mkdir(exist_ok=True)
+    with Workers(args.n_jobs) as workers:
+        start = time.perf_counter()
+        interest = learn_interest(here.table, timely, workers=workers)
+        seconds = time.perf_counter() - start
+        shown, hidden = hide(here.table, timely)
+        for method, baseline in BASELINES.items():
+            path = keep / f"{kind} {name} {method}.npy"
+            row = {"kind": kind, "set": name, "method": method}
+            if (old := known.get(name_of(row))) and path.exists():
+                yield old
+            elif timely or method in ("popularity", "EASE"):
+                settings, score = baseline(here, shown, hidden, workers)
+                np.save(path, here.ndcg(score))
+                yield row | facts_of(np.load(path)) | {"settings": plain(settings)}
+        beside = np.load(keep / f"{kind} {name} EASE.npy")
+        solver = SOLVERS[args.solver]
+        for method, settings, score in with_stars(here, shown, hidden, interest, solver, workers):
+            found = here.ndcg(score)
+            row = {"kind": kind, "set": name, "method": method} | facts_of(found)
+            row |= {"settings": plain(settings), "above_ease": interval(found - beside)}
+            if method == "interest":
+                row["seconds"] = round(seconds, 1)
+            else:
+                row["solver"] = args.solver
+            yield row
+
+
+def main():
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--sets", nargs="*", help="kind:set, all by default")
+    parser.add_argument("--solver", choices=SOLVERS, default="als")
+    parser.add_argument("--n-jobs", type=int, default=-1)
+    args = parser.parse_args()
+    rows = json.loads(args.out.read_text()) if args.out.exists() else []
+    for kind, name, make in situations():
+        if args.sets and f"{kind}:{name}" not in args.sets:
+            continue
+        known = {name_of(row): row for row in rows}
+        new = list(study(kind, name, make, args, known))
+        known |= {name_of(row): row for row in new}
+        rows = list(known.values())
+        lines = ",\n".join(json.dumps(row) for row in rows)
+        args.out.write_text(f"[\n{lines}\n]\n")
+        print(*map(json.dumps, new), sep="\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()
