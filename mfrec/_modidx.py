@@ -372,6 +372,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'mfrec.metrics.error_report': ('metrics.html#error_report', 'mfrec/metrics.py'),
                                'mfrec.metrics.errors_by_count': ('metrics.html#errors_by_count', 'mfrec/metrics.py'),
                                'mfrec.metrics.mae': ('metrics.html#mae', 'mfrec/metrics.py'),
+                               'mfrec.metrics.mean_report': ('metrics.html#mean_report', 'mfrec/metrics.py'),
                                'mfrec.metrics.rmse': ('metrics.html#rmse', 'mfrec/metrics.py'),
                                'mfrec.metrics.user_errors': ('metrics.html#user_errors', 'mfrec/metrics.py')},
             'mfrec.model.chances': { 'mfrec.model.chances.levels_of': ('model.chances.html#levels_of', 'mfrec/model/chances.py'),
