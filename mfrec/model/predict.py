@@ -275,7 +275,8 @@ def score_block(model: Model, users: np.ndarray, std: bool, clip: bool,
                 below: float = 0.0) -> tuple[np.ndarray, np.ndarray | None]:
     """Predictions and, if asked for, standard deviations (n, n_items) for users by position; or predictions
     so many standard deviations of theirs `below`, not counting the noise of ratings."""
-    stars, sd, less = linear_block(model, users), None, 0.0
+    stars, sd = linear_block(model, users), None
+    less: float | np.ndarray = 0.0
     if std or below or model.link.needs_sd:
         variance = model.user.errors.block(model, users)
         noise = model.user.errors.noise[users][:, None] * model.item.errors.noise[:-1]

@@ -67,7 +67,7 @@ def ids_named(model: Model, named: Any, told: pd.DataFrame | None, what: str) ->
 
 
 def positions_of(model: Model, named: Any, told: pd.DataFrame | None, what: str) -> np.ndarray:
-    "Positions of items named as for `ids_named`; those that the model does not know are counted in a warning."
+    "Positions of items named as for `ids_named`; those not in the model are counted in a warning."
     ids = ids_named(model, named, told, what)
     places = {name: place for place, name in enumerate(model.item.ids.classes_.tolist())}
     strange = [name for name in ids if name not in places]
@@ -86,17 +86,17 @@ def of_genres(rows: pd.DataFrame, genres: Sequence[str]) -> np.ndarray:
     cells = [{str(genre).casefold() for genre in cell} for cell in rows["genres"]]
     if strange := wanted - set().union(*cells):
         there = ", ".join(sorted({str(genre) for cell in rows["genres"] for genre in cell})[:30])
-        raise SettingError(f"genres: no item is of genre {min(strange)!r}; there are {there or 'none at all'}")
+        raise SettingError(f"genres: no item is of genre {min(strange)!r}; there are {there or 'none'}")
     return np.array([not wanted.isdisjoint(cell) for cell in cells], dtype=bool)
 
 
 def of_years(rows: pd.DataFrame, years: int | Sequence[int | None]) -> np.ndarray:
-    "Which rows (n,) are of the year, or of the years from a first to a last; None for an open end."
+    "Which rows (n,) are of the year, or of the years from first to last; None for an open end."
     span = (years, years) if isinstance(years, (int, np.integer)) else years
     whole = isinstance(span, (tuple, list)) and len(span) == 2 and all(
         year is None or isinstance(year, (int, np.integer)) for year in span)
     if not whole:
-        raise SettingError(f"years={years!r}; give a year, or (first, last), where None leaves an end open")
+        raise SettingError(f"years={years!r}; give a year, or (first, last) with None for an open end")
     low, high = span
     year = rows["year"].astype("Float64").to_numpy(np.float64, na_value=np.nan)
     return (year >= (-np.inf if low is None else low)) & (year <= (np.inf if high is None else high))
@@ -110,7 +110,8 @@ def that_fit(rows: pd.DataFrame, where: Condition) -> np.ndarray:
         return mask.astype(bool)
     except Exception as error:  # whatever a condition of the caller's raises
         columns = ", ".join(map(str, rows.columns))
-        raise SettingError(f"where={where!r} cannot be applied ({error}); the columns are {columns}") from error
+        what = f"where={where!r} cannot be applied ({error})"
+        raise SettingError(f"{what}; the columns are {columns}") from error
 
 # %% ../../nbs/44_use.filters.ipynb #44f00016
 def wanted_items(model: Model, told: pd.DataFrame | None, only: Any = None, exclude: Any = None,
@@ -127,7 +128,8 @@ def wanted_items(model: Model, told: pd.DataFrame | None, only: Any = None, excl
         masks["min_ratings"] = model.item.n_ratings >= min_ratings
     if genres is not None or years is not None or where is not None:
         if told is None:
-            raise SettingError("the model knows no titles, genres or years; give items=, or fit(ratings, items=...)")
+            raise SettingError("the model knows no titles, genres or years; give items=, "
+                               "or fit(ratings, items=...)")
         rows = describe(model, np.arange(n_items), told)
         if genres is not None:
             masks["genres"] = of_genres(rows, genres)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ORDERS', 'LOWER', 'POOL', 'RARE', 'ENTRIES', 'best_scores', 'in_order', 'Wish', 'check_wish', 'weights_of', 'varied',
-           'ranked', 'open_items', 'best_values', 'vary', 'frame_of', 'lists_in_frames', 'recommend', 'ready']
+           'ranked', 'open_items', 'best_values', 'vary', 'frame_of', 'lists_in_frames', 'ready', 'recommend']
 
 # %% ../../nbs/47_use.recommend.ipynb #47f00004
 import warnings
@@ -124,8 +124,8 @@ def ranked(people: People, interest: Interest | None, wish: Wish, vectors: np.nd
         stars = score_block(people.model, people.users, False, False, below)[0]
         free = open_items(people, wish)
         items, score = best_values(people.model, stars, np.where(free, wish.weight, 0), count)
-    elif chance is None:
-        raise SettingError(f"order={wish.order!r} needs interest")
+    elif interest is None or chance is None:
+        raise SettingError(f"order={wish.order!r} needs interest; see with_interest")
     else:
         weighed = chance * np.where(wish.allowed, wish.weight, np.float32(0))
         power = 0.0 if wish.order == "interest" else interest.liking
@@ -180,8 +180,9 @@ def frame_of(people: People, items: np.ndarray, score: np.ndarray, chance: np.nd
     likes, found = chance_above(model, at, people.threshold[rows])
     frame = pd.DataFrame({model.columns.user: people.ids[rows], "rank": ranks + 1})
     named = describe(model, at.items, told)
-    shown = [name for name in (model.columns.item, "title", "year", "genres") if name in named]
-    frame[shown] = named[shown]
+    for name in (model.columns.item, "title", "year", "genres"):
+        if name in named:
+            frame[name] = named[name]
     if chance is not None:
         frame["chance"] = chance[rows, ranks]
     frame["stars"] = np.clip(found.stars, *model.scale).astype(np.float32)
@@ -192,7 +193,8 @@ def frame_of(people: People, items: np.ndarray, score: np.ndarray, chance: np.nd
     return frame.assign(score=score[rows, ranks])
 
 
-def lists_in_frames(people: People, wish: Wish, told: pd.DataFrame | None, base: Model) -> Iterator[pd.DataFrame]:
+def lists_in_frames(people: People, wish: Wish, told: pd.DataFrame | None,
+                    base: Model) -> Iterator[pd.DataFrame]:
     "The lists of all the people, block by block, as frames."
     interest = base.item.interest
     vectors = likeness_vectors(base) if wish.diversity else np.zeros((0, 0))
@@ -201,6 +203,18 @@ def lists_in_frames(people: People, wish: Wish, told: pd.DataFrame | None, base:
         for some in people.blocks(size):
             yield frame_of(some, *ranked(some, interest, wish, vectors, workers), told)
             bar.update(len(some))
+
+# %% ../../nbs/47_use.recommend.ipynb #47f00026
+def ready(fitted: Fitted, order: str) -> Model:
+    "The model of an estimator or model, with interest where the order asks for it."
+    model = fitted_model(fitted)
+    if model.item.interest is not None or order in ("rating", "lower"):
+        return model
+    learned = with_interest(fitted)
+    if not isinstance(fitted, RatingEstimator):
+        warnings.warn("interest is learned for this call alone; keep model = model.with_interest() to learn "
+                      "it once", MfrecWarning, stacklevel=4)
+    return fitted_model(learned)
 
 # %% ../../nbs/47_use.recommend.ipynb #47f00020
 @own_method
@@ -271,15 +285,3 @@ def recommend(self: Fitted, users: Any = None, n: int = 10, *, order: str = "sco
         warnings.warn(f"{short:,} of {len(people):,} lists are shorter than n={n}, since fewer items are "
                       "wanted and not seen", MfrecWarning, stacklevel=3)
     return found
-
-
-def ready(fitted: Fitted, order: str) -> Model:
-    "The model of an estimator or model, with interest where the order asks for it."
-    model = fitted_model(fitted)
-    if model.item.interest is not None or order in ("rating", "lower"):
-        return model
-    learned = with_interest(fitted)
-    if not isinstance(fitted, RatingEstimator):
-        warnings.warn("interest is learned for this call alone; keep model = model.with_interest() to learn "
-                      "it once", MfrecWarning, stacklevel=4)
-    return fitted_model(learned)
