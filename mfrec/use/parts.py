@@ -20,7 +20,7 @@ from .recommend import recommend
 
 # %% ../../nbs/49_use.parts.ipynb #49f00006
 PEOPLE = 4096  # of a part
-ASKED = "asked.json"
+ASKED = "_asked.json"  # which readers of Parquet folders pass over
 
 
 def write_lists(fitted: Fitted, folder: str | os.PathLike, n: int = 10, size: int = PEOPLE,
@@ -68,10 +68,11 @@ def write_lists(fitted: Fitted, folder: str | os.PathLike, n: int = 10, size: in
         told.write_text(note, encoding="utf-8")
         for start in progress_bar(range(0, len(users), size), desc="parts"):
             part = place / f"part-{start // size:05}.parquet"
+            new = place / f"_{part.name}"
             if not part.exists():
                 whole = recommend(model, users[start:start + size], n, **asked)
-                whole.to_parquet(part.with_suffix(".new"), index=False)
-                os.replace(part.with_suffix(".new"), part)
+                whole.to_parquet(new, index=False)
+                os.replace(new, part)
     except OSError as error:
         raise DataError(f"{place}: cannot be written ({error})") from error
     return place
