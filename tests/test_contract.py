@@ -140,10 +140,10 @@ def test_scores_refuse_what_they_cannot_know(fitted):
 
 
 def test_the_model_remembers_who_rated_what(solver, fitted, ratings, tmp_path):
-    """In five bytes a rating and eight a user; with the model on disk or not;
+    """In nine bytes a rating, times included, and eight a user; with the model on disk or not;
     those who are folded in bring theirs; or nothing is kept."""
     kept = fitted.model_.ratings
-    assert kept.nbytes < 5 * len(ratings) + 8 * (ratings.userId.nunique() + 1) + 200
+    assert kept.nbytes < 9 * len(ratings) + 8 * (ratings.userId.nunique() + 1) + 200
     user = ratings.userId.iloc[0]
     items, stars = kept.of_user(fitted.model_.user.ids.lookup([user])[0])
     mine = ratings[ratings.userId == user].sort_values("movieId")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import mfrec.doors.exports
 from mfrec.doors.exports import ratings_of, read_export
 from mfrec.doors.layouts import LAYOUTS, dates_of, find_layout
-from mfrec.doors.titles import match_titles
+from mfrec.ratings.titles import match_titles
 from mfrec.errors import DataError, MfrecWarning, SettingError
 from mfrec.ratings.frames import find_columns
 from mfrec.ratings.items import make_items

@@ -18,7 +18,7 @@ import pandas as pd
 from .layouts import (
     FIELDS, FILMS, NO_FILMS, UnknownLayoutError, decoded, read_csv_rows, read_trakt_rows)
 from .places import Member, readable
-from .titles import ID_COLUMNS
+from ..ratings.titles import ID_COLUMNS
 from ..errors import DataError, MfrecWarning, SettingError
 from ..ratings.frames import Columns, remember_columns
 

@@ -165,6 +165,8 @@ class Interest(ByRow):
     power, base, growth : float, default 1, 1 and 0
         An unseen item is chosen in proportion to exp(appeal) times (score + base * n**growth) ** power, where
         n is the length of the list.
+    liking : float, default 1
+        Power of the chance to like an item, beside the chance to choose it.
     about : dict
         Settings by name, as they were chosen.
     """
@@ -175,24 +177,12 @@ class Interest(ByRow):
     power: float = 1.0
     base: float = 1.0
     growth: float = 0.0
+    liking: float = 1.0
     about: dict = field(default_factory=dict)
 
     def scores(self, lists: sparse.csr_matrix, workers: Workers = ALONE) -> np.ndarray:
-        """Interest of people in all items; of an item in the list, what the others of the list make of it.
-
-        It takes 4 bytes for each of the m x n_items scores, so many people are best asked for in blocks.
-
-        Parameters
-        ----------
-        lists : scipy.sparse.csr_matrix of shape (m, n_items)
-            Ones where a person has chosen an item; see `lists_of`.
-        workers : Workers, optional
-            Threads that share the work.
-
-        Returns
-        -------
-        numpy.ndarray of shape (m, n_items), float32
-        """
+        """Interest (m, n_items), float32, of people with `lists` (m, n_items) in all items; in one of the
+        list, what the others of the list make of it. Many people are best asked for in blocks."""
         given = sparse.csr_matrix((self.gives[lists.indices], lists.indices, lists.indptr), lists.shape)
         taste = product(given, self.vectors, workers)
         scores = product(taste, np.ascontiguousarray((self.vectors * self.takes[:, None]).T), workers)
@@ -201,24 +191,8 @@ class Interest(ByRow):
         return scores
 
     def chances(self, lists: sparse.csr_matrix, among: int = 1, workers: Workers = ALONE) -> np.ndarray:
-        """Chance of each item to be a person's next pick, or to be among the next few.
-
-        It takes 12 bytes for each of the m x n_items chances, so many people are best asked for in blocks.
-
-        Parameters
-        ----------
-        lists : scipy.sparse.csr_matrix of shape (m, n_items)
-            Ones where a person has chosen an item; see `lists_of`.
-        among : int, default 1
-            How many next picks.
-        workers : Workers, optional
-            Threads that share the work.
-
-        Returns
-        -------
-        numpy.ndarray of shape (m, n_items), float32
-            Rows sum to `among`, or to the number of unseen items where these are fewer; 0 for seen items.
-        """
+        """Chance (m, n_items), float32, of each item to be a person's next pick, or `among` the next few;
+        0 for items of their list. Rows sum to `among`, or to the number of other items."""
         chance = np.maximum(self.scores(lists, workers), 0)
         chance += self.bases(lists)[:, None]
         np.log(chance, out=chance)
@@ -241,20 +215,8 @@ class Interest(ByRow):
         return self.gives * self.takes * np.square(self.vectors).sum(1)
 
     def shares(self, items: np.ndarray, asked: int | np.ndarray) -> np.ndarray:
-        """What each item of a list adds to the interest in an item that is asked for.
-
-        Parameters
-        ----------
-        items : numpy.ndarray of shape (n,)
-            A person's list, as positions.
-        asked : int or numpy.ndarray of shape (q,)
-            Position of an item, or of several.
-
-        Returns
-        -------
-        numpy.ndarray of shape (n,) or (n, q), float32
-            It sums to the score over the list; an item adds nothing to itself.
-        """
+        """What each item of a list (n,), positions, adds to the interest in an item `asked` for, (n,), or in
+        several, (n, q); nothing to itself. It sums to the score over the list."""
         inner = (self.gives[items, None] * self.vectors[items]) @ self.vectors[asked].T
         return np.where(np.equal.outer(items, asked), np.float32(0), inner * self.takes[asked])
 

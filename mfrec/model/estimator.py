@@ -28,6 +28,7 @@ from .methods import Fitted
 from .records import Errors, Model, RowPrior, Side
 from ..ratings.frames import Columns, check_ratings, find_columns
 from ..ratings.ids import IdEncoder
+from ..ratings.items import catalogue_of
 from ..ratings.rows import Interactions, KeptRatings
 
 # %% ../../nbs/25_model.estimator.ipynb #cf25b75a
@@ -154,19 +155,20 @@ class Learner(Fitted, BaseEstimator):
                tables: Tables, passes: Passes | None = None) -> Self:
         "Fit on ratings by position, whatever their order."
         data, (of_users, of_items) = data.in_order(), tables
+        timeless = replace(data, times=None)
         n_jobs = getattr(self, "n_jobs", None)
         content = Content(_aligned(of_users, user_ids, "users", data.user_counts > 0),
                           _aligned(of_items, item_ids, "items", data.item_counts > 0))
         with local_state(getattr(self, "seed", None), n_jobs):
-            found = self._solve(data, content, passes or Passes())
+            found = self._solve(timeless, content, passes or Passes())
             model = model_of(self, found, data, cols, user_ids, item_ids)
             with Workers(-1 if n_jobs is None else n_jobs) as workers:
                 if content.any:
-                    model = learn_content(model, data, content, workers)
+                    model = learn_content(model, timeless, content, workers)
                 if found.user.prior is None or (content.any and not knows_features(found)):
-                    model = self._finish(model, data, workers)
+                    model = self._finish(model, timeless, workers)
         kept = KeptRatings.of(data) if getattr(self, "keep_ratings", True) else None
-        self.model_ = replace(learn_alone(model, data), ratings=kept)
+        self.model_ = replace(learn_alone(model, timeless), ratings=kept)
         self.history_, self.features_ = found.history, tables
         return self
 
@@ -245,7 +247,9 @@ class RatingEstimator(Learner):
         watched = None if validation is None else watched_rows(validation, cols, user_ids, item_ids)
         data = Interactions.from_frame(ratings, cols, user_ids, item_ids)
         passes = Passes(watched, callback, progress)
-        return self._learn(data, cols, user_ids, item_ids, (of_users, of_items), passes)
+        self._learn(data, cols, user_ids, item_ids, (of_users, of_items), passes)
+        self.model_ = replace(self.model_, catalogue=catalogue_of(items, self.item_col))
+        return self
 
 # %% ../../nbs/25_model.estimator.ipynb #235198d5
 def ids_of(column: pd.Series, table: FeatureTable | None) -> IdEncoder:

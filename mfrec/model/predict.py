@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['BLOCK', 'ALONE_DAMPING', 'FADE', 'GROUNDS', 'positions', 'pairs_of', 'alone_offsets', 'linear_predictions',
-           'predictive_sd', 'content_helps', 'content_stars', 'predict_frame', 'clipped', 'predict', 'warn_of_less',
-           'scores', 'linear_block', 'content_block']
+           'predictive_sd', 'content_helps', 'content_stars', 'Predicted', 'predict_at', 'predict_frame', 'clipped',
+           'predict', 'warn_of_less', 'scores', 'linear_block', 'content_block']
 
 # %% ../../nbs/21_model.predict.ipynb #8ee38e02
 import warnings
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -120,10 +121,38 @@ def _padded(table: np.ndarray) -> np.ndarray:
     "The rows of a table, and last one of zeros."
     return np.concatenate([table, np.zeros_like(table, shape=(1, table.shape[1]))])
 
-# %% ../../nbs/21_model.predict.ipynb #0fa1d0b6
+# %% ../../nbs/21_model.predict.ipynb #3e816f9f
 GROUNDS = pd.Index(["mean", "bias", "content", "full"])
 
 
+class Predicted(NamedTuple):
+    """What a model says of pairs (n,): `linear`, by factors and biases, and how far off ratings are from it,
+    `sd`; then `stars` and `std`, those of ratings, and the place of what they rest on in `GROUNDS`. Both
+    deviations are None where nobody asked."""
+    linear: np.ndarray
+    sd: np.ndarray | None
+    stars: np.ndarray
+    std: np.ndarray | None
+    grounds: np.ndarray
+
+
+def predict_at(model: Model, at: Pairs, std: bool = False) -> Predicted:
+    "Predictions, unclipped, for pairs; with `std` also how far off they may be, if the model knows."
+    linear, sd = linear_predictions(model, at), None
+    if std or model.link.needs_sd:
+        sd = predictive_sd(model, at)
+    stars, deviation = model.link.moments(linear, sd)
+    has_user, has_item = model.user.rated(at.users), model.item.rated(at.items)
+    grounds = np.array([0, 1, 3], dtype=np.int8)[has_user.astype(np.int8) + has_item]
+    helped = content_helps(model, has_user, has_item, at.users, at.items)
+    if helped.any():
+        known = has_user[helped], has_item[helped]
+        stars = np.array(stars)  # where ratings are numbers, these are the linear ones
+        stars[helped] = content_stars(model, at.take(helped), *known, stars[helped])
+        grounds[helped] = GROUNDS.get_loc("content")
+    return Predicted(linear, sd, stars, deviation if std else None, grounds)
+
+# %% ../../nbs/21_model.predict.ipynb #0fa1d0b6
 @fitted_method
 def predict_frame(model: Model, pairs: pd.DataFrame, clip: bool = True, std: bool = True) -> pd.DataFrame:
     """Predicted stars, what each rests on, and how far off it may be.
@@ -149,21 +178,12 @@ def predict_frame(model: Model, pairs: pd.DataFrame, clip: bool = True, std: boo
     DataError
         For missing columns or ids.
     """
-    at, index = pairs_of(model, pairs), pairs.index
-    std = std and model.user.errors.known
-    sd = predictive_sd(model, at) if std or model.link.needs_sd else None
-    stars, deviation = model.link.moments(linear_predictions(model, at), sd)
-    has_user, has_item = model.user.rated(at.users), model.item.rated(at.items)
-    grounds = np.array([0, 1, 3], dtype=np.int8)[has_user.astype(np.int8) + has_item]
-    helped = content_helps(model, has_user, has_item, at.users, at.items)
-    if helped.any():
-        known = has_user[helped], has_item[helped]
-        stars[helped] = content_stars(model, at.take(helped), *known, stars[helped])
-        grounds[helped] = GROUNDS.get_loc("content")
-    frame = pd.DataFrame({"prediction": clipped(model, stars, clip).astype(np.float32)}, index=index)
-    if std and deviation is not None:
-        frame["std"] = deviation.astype(np.float32)
-    frame["basis"] = pd.Categorical.from_codes(grounds, GROUNDS)
+    found = predict_at(model, pairs_of(model, pairs), std and model.user.errors.known)
+    stars = clipped(model, found.stars, clip).astype(np.float32)
+    frame = pd.DataFrame({"prediction": stars}, index=pairs.index)
+    if found.std is not None:
+        frame["std"] = found.std.astype(np.float32)
+    frame["basis"] = pd.Categorical.from_codes(found.grounds, GROUNDS)
     return frame
 
 # %% ../../nbs/21_model.predict.ipynb #be0ba860

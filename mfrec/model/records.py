@@ -14,6 +14,7 @@ import pandas as pd
 
 from ..errors import SettingError
 from ..kernel.features import FeatureSchema
+from ..kernel.interest import Interest
 from ..kernel.machine import Workers, as_tensor
 from ..kernel.normal_equations import (Known, Prior, Solved, bordered, gather_table, group_rows,
                                            solve_rows)
@@ -179,7 +180,8 @@ class Side(ByRow):
 
     `alone` (n,): what to add where the other side's row is unknown, see `alone_offsets`. Then what is
     expected of rows, what is known of their errors, what having rated one says of the other side's rows, and
-    what `fit` was told: `features`, and on the user side `preferences` among the items' features.
+    what `fit` was told: `features`, and on the user side `preferences` among the items' features. Items may
+    have `interest`: who would choose them.
     """
     ids: IdEncoder
     biases: np.ndarray = by_row()
@@ -191,6 +193,7 @@ class Side(ByRow):
     taste: TasteBasis | None = by_row(default=None)
     features: Features | None = by_row(default=None)
     preferences: Preferences | None = by_row(default=None)
+    interest: Interest | None = by_row(default=None)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -261,6 +264,8 @@ class Model(Fitted):
         Plain facts for the reader and the saved file: solver, settings, number of ratings.
     ratings : KeptRatings, optional
         Those it was fitted on, unless `keep_ratings` was False.
+    catalogue : DataFrame, optional
+        Id, title, year and genres of items, if `fit` was given such a frame.
     """
     mean: float
     link: Numbers | Levels
@@ -269,6 +274,7 @@ class Model(Fitted):
     columns: Columns = Columns()
     about: dict[str, Any] = field(default_factory=dict)
     ratings: KeptRatings | None = None
+    catalogue: pd.DataFrame | None = None
 
     @property
     def model_(self) -> "Model":

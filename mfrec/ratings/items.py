@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NO_GENRES', 'MARKS', 'JOINTS', 'year_of', 'years_of_dates', 'split_genres', 'text_of', 'genres_of', 'mark_between',
-           'narrow_ids', 'make_items', 'titles_of']
+           'narrow_ids', 'make_items', 'titles_of', 'catalogue_of']
 
 # %% ../../nbs/02_ratings.items.ipynb #e3a00003
 import re
@@ -188,3 +188,15 @@ def titles_of(ids: Iterable, items: pd.DataFrame, item_col: str | None = None) -
     empty = np.full(len(ids), "", dtype=object)
     titles = items["title"].to_numpy(dtype=object)[found] if len(items) else empty
     return np.where(found >= 0, titles, "item " + ids.astype(str).to_numpy(dtype=object))
+
+# %% ../../nbs/02_ratings.items.ipynb #b2cc76ec
+def catalogue_of(items: object, item_col: str | None = None) -> pd.DataFrame | None:
+    """Id, `title`, `year` and `genres` of the items in a frame, as `make_items` makes them; None for a frame
+    that has nothing of these, and for what is none."""
+    if not isinstance(items, pd.DataFrame) or not {"title", "genres", "year"} & {*items.columns}:
+        return None
+    named = item_col if item_col in items else None
+    col = find_columns(items, item_col=named, need=["item"], where="items").item
+    with warnings.catch_warnings():  # whoever reads features or files says what is odd in them
+        warnings.simplefilter("ignore", MfrecWarning)
+        return make_items(items, col)[[col, "title", "year", "genres"]]

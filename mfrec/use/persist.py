@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from ..errors import DataError
 from ..kernel.features import FeatureSchema
+from ..kernel.interest import Interest
 from ..kernel.taste import TasteBasis
 from ..model.link import Levels, Numbers
 from ..model.methods import fitted_method
@@ -25,13 +27,14 @@ from ..model.records import Errors, Features, Model, Preferences, RowPrior, Side
 from ..model.spread import Spread
 from ..ratings.frames import Columns
 from ..ratings.ids import IdEncoder
+from ..ratings.items import make_items
 from ..ratings.rows import KeptRatings
 from ..solvers.draws import DrawnPrior
 
 # %% ../../nbs/43_use.persist.ipynb #157482e4
-FORMAT = 8
+FORMAT = 9
 PARTS = (Model, Numbers, Levels, Side, RowPrior, DrawnPrior, Spread, TasteBasis, Features, Preferences,
-         FeatureSchema, Columns, KeptRatings)
+         FeatureSchema, Columns, KeptRatings, Interest)
 Arrays = dict[str, np.ndarray]
 
 
@@ -57,6 +60,8 @@ def _facts(record: Any, name: str, arrays: Arrays) -> dict[str, Any]:
             arrays[key] = np.ascontiguousarray(value)
         elif is_dataclass(value):
             facts[field.name] = _facts(value, key, arrays)
+        elif isinstance(value, pd.DataFrame):
+            facts[field.name] = value.astype(object).where(value.notna(), None).to_dict("list")
         else:
             facts[field.name] = list(value.items()) if isinstance(record, FeatureSchema) else value
     return facts
@@ -68,7 +73,9 @@ def _record(facts: dict[str, Any], name: str, arrays: Arrays) -> Any:
     for field in fields(kind):
         key = f"{name}.{field.name}".lstrip(".")
         value: Any = arrays[key] if key in arrays else facts[field.name]
-        if isinstance(value, dict) and "kind" in value:
+        if kind is Model and field.name == "catalogue":
+            value = value and make_items(pd.DataFrame(value), next(iter(value)))
+        elif isinstance(value, dict) and "kind" in value:
             value = _record(value, key, arrays)
         elif kind is FeatureSchema:
             value = {column: tuple(told) if isinstance(told, list) else told for column, told in value}
@@ -88,7 +95,7 @@ def save(model: Model, path: str | os.PathLike, ratings: bool = True) -> Path:
     path : str or path
         The folder, made if need be; an older model there is replaced.
     ratings : bool, default True
-        Whether to save the ratings that the model keeps, at five bytes each.
+        Whether to save the ratings that the model keeps, at five bytes each, nine with times.
 
     Returns
     -------
