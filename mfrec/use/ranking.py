@@ -177,9 +177,9 @@ def _of_known(model: Model, loved: pd.DataFrame, cols: Columns) -> pd.DataFrame:
     if not known.any():
         raise DataError("the model knows none of the users who liked something in the test")
     if not known.all():
-        strangers = f"{users[~known].nunique():,} of {users.nunique():,} users who liked something in the test"
-        unknown = f"{strangers} are not known to the model and take no part"
-        warnings.warn(unknown, MfrecWarning, stacklevel=3)
+        n_unknown, n_all = users[~known].nunique(), users.nunique()
+        warnings.warn(f"{n_unknown:,} of {n_all:,} users who liked something in the test are not known to "
+                      "the model and take no part", MfrecWarning, stacklevel=3)
     return loved[known]
 
 # %% ../../nbs/48_use.ranking.ipynb #48a1002a
