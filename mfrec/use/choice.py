@@ -198,7 +198,9 @@ def grids_of(shown: Interactions, hidden: Interactions, timely: bool) -> Grids:
 class Decomposed:
     "A table by singular vectors for each power of its counts, which are found when asked for and kept."
     def __init__(self, table: Interactions, seed: int = 0, workers: Workers = ALONE):
-        self.table, self.seed, self.workers = table, seed, workers
+        self.table = table
+        self.seed = seed
+        self.workers = workers
         self.asked: dict[float, int] = {}
         self.found: dict[float, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
 

@@ -115,11 +115,15 @@ def walk(values, start, fit):
 
 
 def ease_weights(table, ridge):
-    "EASE's weights (n_items, n_items), dense."
+    "EASE's weights (n_items, n_items), dense; by the inverse over users where these are fewer."
     lists = lists_of(table)
-    gram = torch.from_numpy((lists.T @ lists).toarray().astype(np.float32))
+    few = table.n_users < table.n_items
+    gram = torch.from_numpy((lists @ lists.T if few else lists.T @ lists).toarray().astype(np.float32))
     gram.diagonal().add_(ridge)
     weights = torch.cholesky_inverse(torch.linalg.cholesky(gram)).numpy()
+    if few:
+        weights = -(lists.T @ (lists.T @ weights).T)
+        weights[np.diag_indices_from(weights)] += 1
     weights /= -np.diag(weights).copy()
     np.fill_diagonal(weights, 0)
     return weights
