@@ -100,7 +100,7 @@ def traits_of(table: Interactions, half_life: float) -> np.ndarray:
     return np.array([counts, timely], np.float32)
 
 # %% ../../nbs/45_use.choice.ipynb #7c1e4533
-ENTRIES = 1 << 20                      # scores of people in items that a thread works on at once
+ENTRIES = 1 << 18                      # scores of people in items that a thread works on at once
 SPREAD = np.array([1, 3, 0.5, 1, 1])   # of the priors of log power, log base, growth and two exponents
 
 
@@ -120,21 +120,22 @@ def _slopes(scores: np.ndarray, picks: Picks, traits: np.ndarray, weights: np.nd
     `weights` (5,): log power, log base, growth and exponents."""
     n_chosen = np.diff(picks.lists.indptr)
     power, length = np.exp(weights[0]), np.log(np.maximum(n_chosen, 1))
-    base = torch.from_numpy(np.exp(weights[1] + weights[2] * length).astype(np.float32))[:, None]
-    logs = torch.from_numpy(scores) + base
-    ratio = base / logs
-    logs.log_()
-    chance = logs * float(power) + torch.from_numpy((weights[3:] @ traits).astype(np.float32))
+    base = torch.from_numpy(np.exp(weights[1] + weights[2] * length).astype(np.float32))
+    worth = torch.from_numpy(scores) + base[:, None]
+    logs = worth.log()
+    chance = torch.from_numpy((weights[3:] @ traits).astype(np.float32)).add(logs, alpha=float(power))
     chance[np.repeat(np.arange(len(scores)), n_chosen), picks.lists.indices] = -torch.inf
-    total = chance.logsumexp(1, keepdim=True)
-    value = (chance[picks.people, picks.items] - total[picks.people, 0]).sum(dtype=torch.float64)
-    n_picks = np.bincount(picks.people, minlength=len(scores)).astype(np.float32)
-    gap = chance.sub_(total).exp_() * -torch.from_numpy(n_picks)[:, None]
+    chance -= chance.amax(1, keepdim=True)
     at = torch.from_numpy(picks.people), torch.from_numpy(picks.items.astype(np.int64))
+    n_picks = torch.from_numpy(np.bincount(picks.people, minlength=len(scores)).astype(np.float32))
+    value = chance[at].sum(dtype=torch.float64)
+    total = chance.exp_().sum(1)
+    value -= n_picks.double() @ total.log().double()
+    gap = chance.mul_((-n_picks / total)[:, None])
     gap.index_put_(at, torch.ones(len(picks.items)), accumulate=True)
-    by_item = traits @ gap.sum(0, dtype=torch.float64).numpy()
-    by_base = power * ratio.mul_(gap).sum(1, dtype=torch.float64).numpy()
-    by_power = power * gap.mul_(logs).sum(dtype=torch.float64)
+    by_item = traits @ gap.sum(0).double().numpy()
+    by_power = power * (gap.view(-1) @ logs.view(-1)).double()
+    by_base = power * (base * gap.div_(worth).sum(1)).double().numpy()
     return np.array([value, by_power, by_base.sum(), by_base @ length, *by_item])
 
 
@@ -159,7 +160,7 @@ def fit_choice(scores: np.ndarray, picks: Picks, traits: np.ndarray, start: Choi
 
     first = center if start is None else np.array([*np.log(start[:2]), *start[2:5]])
     bounds = [(None, None)] * 4 + [(0, None)]
-    found = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-6})
+    found = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 3e-6})
     weights = [*np.exp(found.x[:2]).tolist(), *found.x[2:].tolist()]
     return Choice._make([*weights, -float(found.fun)])
 
@@ -230,7 +231,7 @@ def choose_settings(shown: Interactions, hidden: Interactions, timely: bool, see
     picks, table = some_picks(shown, hidden, n_people, seed), Decomposed(shown, seed, workers)
     grids = grids_of(shown, hidden, timely)
     tried: dict[tuple[int, ...], Choice] = {}
-    spare = max(k for k in grids[0] if k <= max(SPARE, grids[0][0]))
+    spare = grids[0][-1] if min(shown.n_users, shown.n_items) <= EXACT else min(SPARE, grids[0][-1])
 
     def settings_at(place: tuple[int, ...]) -> Settings:
         vectors, powers, ridges, half_lives = grids
