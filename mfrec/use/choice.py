@@ -100,16 +100,17 @@ def traits_of(table: Interactions, half_life: float) -> np.ndarray:
     return np.array([counts, timely], np.float32)
 
 # %% ../../nbs/45_use.choice.ipynb #7c1e4533
-ENTRIES = 1 << 18                      # scores of people in items that a thread works on at once
-SPREAD = np.array([1, 3, 0.5, 1, 1])   # of the priors of log power, log base, growth and two exponents
+ENTRIES = 1 << 18                        # scores of people in items that a thread works on at once
+SPREAD = np.array([1, 3, 0.5, 1, 1, 1])  # of the priors of log power, log base, growth and three exponents
 
 
 class Choice(NamedTuple):
-    """How a score becomes a chance: `power`, `base` and `growth` of `Interest`, exponents of the number of
-    ratings and of timeliness; and the log-likelihood of a hidden pick."""
+    """How a score becomes a chance: `power`, `base` and `growth` of `Interest`; exponents of the number of
+    ratings, for renown and for appeal, and of timeliness; and the log-likelihood of a hidden pick."""
     power: float
     base: float
     growth: float
+    renown: float
     familiarity: float
     timely: float
     fit: float = np.nan
@@ -117,13 +118,14 @@ class Choice(NamedTuple):
 
 def _slopes(scores: np.ndarray, picks: Picks, traits: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Log-likelihood of the picks of people with `scores` (m, n), none negative; and its slopes by the
-    `weights` (5,): log power, log base, growth and exponents."""
+    `weights` (6,): log power, log base, growth and exponents."""
     n_chosen = np.diff(picks.lists.indptr)
     power, length = np.exp(weights[0]), np.log(np.maximum(n_chosen, 1))
     base = torch.from_numpy(np.exp(weights[1] + weights[2] * length).astype(np.float32))
-    worth = torch.from_numpy(scores) + base[:, None]
+    renown = torch.from_numpy(np.exp(weights[3] * traits[0]).astype(np.float32))
+    worth = torch.from_numpy(scores).addcmul(base[:, None], renown)
     logs = worth.log()
-    chance = torch.from_numpy((weights[3:] @ traits).astype(np.float32)).add(logs, alpha=float(power))
+    chance = torch.from_numpy((weights[4:] @ traits).astype(np.float32)).add(logs, alpha=float(power))
     chance[np.repeat(np.arange(len(scores)), n_chosen), picks.lists.indices] = -torch.inf
     chance -= chance.amax(1, keepdim=True)
     at = torch.from_numpy(picks.people), torch.from_numpy(picks.items.astype(np.int64))
@@ -135,8 +137,10 @@ def _slopes(scores: np.ndarray, picks: Picks, traits: np.ndarray, weights: np.nd
     gap.index_put_(at, torch.ones(len(picks.items)), accumulate=True)
     by_item = traits @ gap.sum(0).double().numpy()
     by_power = power * (gap.view(-1) @ logs.view(-1)).double()
-    by_base = power * (base * gap.div_(worth).sum(1)).double().numpy()
-    return np.array([value, by_power, by_base.sum(), by_base @ length, *by_item])
+    gap /= worth
+    by_base = power * (base * (gap @ renown)).double().numpy()
+    by_renown = power * (traits[0] @ (renown * (base @ gap)).double().numpy())
+    return np.array([value, by_power, by_base.sum(), by_base @ length, by_renown, *by_item])
 
 
 def fit_choice(scores: np.ndarray, picks: Picks, traits: np.ndarray, start: Choice | None = None,
@@ -146,7 +150,8 @@ def fit_choice(scores: np.ndarray, picks: Picks, traits: np.ndarray, start: Choi
     scores = np.maximum(scores, 0)
     typical = float(np.sqrt(np.square(scores).mean())) if scores.size else 0.0
     length = np.log(np.maximum(np.diff(picks.lists.indptr), 1)).mean() if len(scores) else 0.0
-    center = np.array([0, np.log(0.1 * typical or 1.0) - 0.5 * length, 0.5, 0.5, 0])
+    usual = np.log(np.exp(0.5 * traits[0]).mean())
+    center = np.array([0, np.log(0.1 * typical or 1.0) - 0.5 * length - usual, 0.5, 0.5, 0.0, 0])
     size, n_picks = max(ENTRIES // scores.shape[1], 1), max(len(picks.items), 1)
     blocks = [slice(at, min(at + size, len(scores))) for at in range(0, len(scores), size)]
     work = [(scores[at], picks.take(at)) for at in blocks]
@@ -158,8 +163,8 @@ def fit_choice(scores: np.ndarray, picks: Picks, traits: np.ndarray, start: Choi
             total += part
         return -total[0] / n_picks, -total[1:] / n_picks
 
-    first = center if start is None else np.array([*np.log(start[:2]), *start[2:5]])
-    bounds = [(None, None)] * 4 + [(0, None)]
+    first = center if start is None else np.array([*np.log(start[:2]), *start[2:6]])
+    bounds = [(None, None)] * 5 + [(0, None)]
     found = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 3e-6})
     weights = [*np.exp(found.x[:2]).tolist(), *found.x[2:].tolist()]
     return Choice._make([*weights, -float(found.fun)])
@@ -265,8 +270,9 @@ def interest_at(table: Interactions, settings: Settings, choice: Choice, seed: i
     interest = Decomposed(table, seed, workers).interest(settings)
     traits = traits_of(table, settings.half_life)
     appeal = np.array([choice.familiarity, choice.timely], np.float32) @ traits
-    return replace(interest, appeal=appeal, power=choice.power, base=choice.base, growth=choice.growth,
-                   about=settings._asdict() | choice._asdict())
+    renown = np.exp(np.float32(choice.renown) * traits[0])
+    return replace(interest, renown=renown, appeal=appeal, power=choice.power, base=choice.base,
+                   growth=choice.growth, about=settings._asdict() | choice._asdict())
 
 
 def learn_interest(table: Interactions, timely: bool | None = None, seed: int = 0,

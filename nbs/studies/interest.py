@@ -27,7 +27,7 @@ from mfrec.ratings.frames import find_columns
 from mfrec.ratings.ids import IdEncoder
 from mfrec.ratings.rows import Interactions
 from mfrec.use.choice import fit_choice, hide, interest_at, learn_interest, liking_power, some_picks
-from mfrec.use.choice import Choice, Settings
+from mfrec.use.choice import Choice, Settings, traits_of
 from mfrec.kernel.interest import lists_of
 
 MASKS = ("ml-latest-small", "ml-100k", "ml-1m", "movietweetings", "ml-1m-timed", "goodbooks-10k")
@@ -137,9 +137,8 @@ def recent_counts(table, half_life):
     return np.bincount(table.items, 0.5 ** (age / half_life), table.n_items).astype(np.float32)
 
 
-def likelihood(scores, picks, workers):
-    "Of a hidden pick, by the best power and base."
-    traits = np.zeros((2, scores.shape[1]), np.float32)
+def likelihood(scores, picks, traits, workers):
+    "Of a hidden pick, by the choice that fits best."
     return fit_choice(scores, picks, traits, workers=workers).fit
 
 
@@ -168,15 +167,20 @@ def popularity(here, shown, hidden, workers):
 def recent_popularity(here, shown, hidden, workers):
     picks = people_of(shown, hidden)
     m = len(picks.users)
-    fits = {h: likelihood(np.tile(recent_counts(shown, h), (m, 1)), picks, workers) for h in HALF_LIVES}
+    alike = np.zeros((2, shown.n_items), np.float32)
+    fits = {h: likelihood(np.tile(recent_counts(shown, h), (m, 1)), picks, alike, workers) for h in HALF_LIVES}
     half_life = max(fits, key=fits.get)
     recent = recent_counts(here.table, half_life)
     return {"half_life": half_life}, lambda users: np.tile(recent, (len(users), 1))
 
 
 def ease(here, shown, hidden, workers):
-    picks = people_of(shown, hidden)
-    ridge, _ = walk(RIDGES, 4, lambda r: likelihood(picks.lists @ ease_weights(shown, r), picks, workers))
+    picks, traits = people_of(shown, hidden), traits_of(shown, np.inf)[:, :-1]
+
+    def fit(ridge):
+        return likelihood(picks.lists @ ease_weights(shown, ridge), picks, traits, workers)
+
+    ridge, _ = walk(RIDGES, 4, fit)
     weights = ease_weights(here.table, ridge)
     return {"ridge": ridge}, lambda users: lists_of(here.table, users) @ weights
 
