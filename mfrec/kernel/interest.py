@@ -161,12 +161,12 @@ class Interest(ByRow):
     gives, takes : numpy.ndarray of shape (n_items,), float32
         What an item weighs in a list, and when it is asked for.
     renown : numpy.ndarray of shape (n_items + 1,), float32
-        What an item is worth, beside others, where a list has nothing to say; the last entry is for new items.
+        What an item is worth where a list has nothing to say; the last entry is for new items.
     appeal : numpy.ndarray of shape (n_items + 1,), float32
         Log of how much more often an item is chosen than lists say; the last entry is for new items.
     power, base, growth : float, default 1, 1 and 0
-        An unseen item is chosen in proportion to exp(appeal) * (score + base * n**growth * renown) ** power, where
-        n is the length of the list.
+        An unseen item is chosen in proportion to the power of score + base * n**growth * renown, times
+        exp(appeal), where n is the length of the list.
     about : dict
         Settings by name, as they were chosen.
     """
@@ -263,8 +263,8 @@ class Interest(ByRow):
 
 # %% ../../nbs/16_kernel.interest.ipynb #7c1e44a7
 def interest_of(vectors: np.ndarray, values: np.ndarray, columns: np.ndarray, ridge: float) -> Interest:
-    """Interest, with renown and appeal alike, by singular vectors (n_items, k) and values (k,) of choices whose columns are
-    scaled (n_items,)."""
+    """Interest, with renown and appeal alike, by singular vectors (n_items, k) and values (k,) of choices
+    whose columns are scaled (n_items,)."""
     squares = np.square(values.astype(np.float64))
     vectors = vectors * np.sqrt(squares / (squares + ridge)).astype(np.float32)
     left = np.maximum(1 - np.square(vectors).sum(1, dtype=np.float64), FLOOR)

@@ -168,8 +168,11 @@ def recent_popularity(here, shown, hidden, workers):
     picks = people_of(shown, hidden)
     m = len(picks.users)
     alike = np.zeros((2, shown.n_items), np.float32)
-    fits = {h: likelihood(np.tile(recent_counts(shown, h), (m, 1)), picks, alike, workers) for h in HALF_LIVES}
-    half_life = max(fits, key=fits.get)
+
+    def fit(half_life):
+        return likelihood(np.tile(recent_counts(shown, half_life), (m, 1)), picks, alike, workers)
+
+    half_life = max(HALF_LIVES, key=fit)
     recent = recent_counts(here.table, half_life)
     return {"half_life": half_life}, lambda users: np.tile(recent, (len(users), 1))
 
