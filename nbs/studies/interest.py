@@ -5,7 +5,8 @@
 
 The whole catalogue is ranked and what a user has rated in training left out. Relevant are test items with at
 least 4 stars (8 of 10), and the mean is over users who have such an item and training rows. Test items that
-training has not are missed by all. No setting is chosen on test rows: all come from hidden training rows.
+training has not are missed by all. No setting is chosen on test rows: all come from hidden training rows,
+those of baselines and peers by the NDCG@10 of what is liked among these.
 Rows of "time, five cuts" pool the users of five cut dates. Peers need `implicit`, and have ten trials each.
 The sets are found through MFREC_DATA.
 """
@@ -26,8 +27,7 @@ from mfrec.kernel.machine import Workers
 from mfrec.ratings.frames import find_columns
 from mfrec.ratings.ids import IdEncoder
 from mfrec.ratings.rows import Interactions
-from mfrec.use.choice import fit_choice, hide, interest_at, learn_interest, liking_power, some_picks
-from mfrec.use.choice import Choice, Settings, traits_of
+from mfrec.use.choice import Choice, Settings, hide, interest_at, learn_interest, liking_power, some_picks
 from mfrec.kernel.interest import lists_of
 
 MASKS = ("ml-latest-small", "ml-100k", "ml-1m", "movietweetings", "ml-1m-timed", "goodbooks-10k")
@@ -137,11 +137,6 @@ def recent_counts(table, half_life):
     return np.bincount(table.items, 0.5 ** (age / half_life), table.n_items).astype(np.float32)
 
 
-def likelihood(scores, picks, traits, workers):
-    "Of a hidden pick, by the choice that fits best."
-    return fit_choice(scores, picks, traits, workers=workers).fit
-
-
 def liking(model, threshold, users, n_items):
     "P(stars at least the threshold) of users (positions) and all items, by a model fitted on positions."
     mean, std = model.scores(users, std=True, clip=False)
@@ -155,46 +150,43 @@ def frame_of(table):
     return pd.DataFrame({"userId": table.users, "movieId": table.items, "rating": table.ratings})
 
 
-def people_of(shown, hidden):
-    "Lists and hidden picks to choose the settings of baselines by."
-    return some_picks(shown, hidden, max(6_000_000 // shown.n_items, 200))
+def inside(here, shown, hidden, n_users=2000, seed=0):
+    "The situation of training rows, a part of which is hidden, for some of the users."
+    liked = hidden.take((hidden.ratings >= here.liked) & (shown.user_counts[hidden.users] > 0))
+    some = np.sort(np.random.default_rng(seed).permutation(np.unique(liked.users))[:n_users])
+    liked = liked.take(np.isin(liked.users, some))
+    return replace(here, table=shown, users=some, rows=np.searchsorted(some, liked.users), items=liked.items)
 
 
-def popularity(here, shown, hidden, workers):
+def popularity(here, shown, hidden):
     return {}, lambda users: np.tile(here.table.item_counts, (len(users), 1))
 
 
-def recent_popularity(here, shown, hidden, workers):
-    picks = people_of(shown, hidden)
-    m = len(picks.users)
-    alike = np.zeros((2, shown.n_items), np.float32)
+def recent_popularity(here, shown, hidden):
+    inner = inside(here, shown, hidden)
 
-    def fit(half_life):
-        return likelihood(np.tile(recent_counts(shown, half_life), (m, 1)), picks, alike, workers)
+    def fit(table, half_life):
+        counts = recent_counts(table, half_life)
+        return lambda users: np.tile(counts, (len(users), 1))
 
-    half_life = max(HALF_LIVES, key=fit)
-    recent = recent_counts(here.table, half_life)
-    return {"half_life": half_life}, lambda users: np.tile(recent, (len(users), 1))
+    half_life = max(HALF_LIVES, key=lambda days: inner.ndcg(fit(shown, days)).mean())
+    return {"half_life": half_life}, fit(here.table, half_life)
 
 
-def ease(here, shown, hidden, workers):
-    picks, traits = people_of(shown, hidden), traits_of(shown, np.inf)[:, :-1]
+def ease(here, shown, hidden, kept=lambda table: table):
+    "EASE by some of the rows; seen items of all rows are left out of the lists all the same."
+    inner = inside(here, shown, hidden)
 
-    def fit(ridge):
-        return likelihood(picks.lists @ ease_weights(shown, ridge), picks, traits, workers)
+    def fit(table, ridge):
+        weights = ease_weights(kept(table), ridge)
+        return lambda users: lists_of(kept(table), users) @ weights
 
-    ridge, _ = walk(RIDGES, 4, fit)
-    weights = ease_weights(here.table, ridge)
-    return {"ridge": ridge}, lambda users: lists_of(here.table, users) @ weights
+    ridge, _ = walk(RIDGES, 5, lambda ridge: inner.ndcg(fit(shown, ridge)).mean())
+    return {"ridge": ridge}, fit(here.table, ridge)
 
 
-def ease_of_liked(here, shown, hidden, workers):
-    "EASE by liked rows only; seen items of all rows are left out of the lists all the same."
-    def liked(rows):
-        return rows.take(rows.ratings >= here.liked)
-
-    few = replace(here, table=liked(here.table))
-    return ease(few, liked(shown), liked(hidden), workers)
+def ease_of_liked(here, shown, hidden):
+    return ease(here, shown, hidden, lambda table: table.take(table.ratings >= here.liked))
 
 
 BASELINES = {"popularity": popularity, "recent popularity": recent_popularity, "EASE": ease,
@@ -209,7 +201,7 @@ def draws_of(choices, n=10, seed=0):
 
 def peer(fit, choices):
     "A baseline: of ten draws of settings, those with the best NDCG@10 of liked hidden rows."
-    def baseline(here, shown, hidden, workers):
+    def baseline(here, shown, hidden):
         inner = inside(here, shown, hidden)
         trials = draws_of(choices)
         found = [inner.ndcg(fit(shown, **settings)).mean() for settings in trials]
@@ -217,13 +209,6 @@ def peer(fit, choices):
         return best, fit(here.table, **best)
 
     return baseline
-
-
-def inside(here, shown, hidden):
-    "The situation of training rows, a part of which is hidden."
-    liked = hidden.take((hidden.ratings >= here.liked) & (shown.user_counts[hidden.users] > 0))
-    users, rows = np.unique(liked.users, return_inverse=True)
-    return replace(here, table=shown, users=users, rows=rows, items=liked.items)
 
 
 def implicit_als(table, alpha, **settings):
@@ -314,7 +299,7 @@ def study(kind, name, make, args, known):
         shown, hidden = hide(here.table, timely)
         for method, make_baseline in baselines_of(timely, args.peers).items():
             if name_of(row | {"method": method}) not in known:
-                settings, score = make_baseline(here, shown, hidden, workers)
+                settings, score = make_baseline(here, shown, hidden)
                 yield judged(method, settings, score, {})
         if args.solver == "none":
             return
