@@ -81,6 +81,7 @@ class Leaders:
         self.interest, self.n_items = interest, len(interest.vectors)
         self.room = -(-self.n_items // PIECE) * PIECE
         self.root = self._padded(np.exp(interest.appeal[:-1].astype(np.float64) / interest.power))
+        self.floor = self.root * self._padded(interest.renown[:-1])
         self.targets = torch.zeros(self.room, interest.vectors.shape[1])
         takes = torch.from_numpy(interest.takes) * self.root[:self.n_items]
         torch.mul(torch.from_numpy(interest.vectors), takes[:, None], out=self.targets[:self.n_items])
@@ -111,7 +112,7 @@ class Leaders:
         sums = torch.empty(2, len(taste))
         for start in range(0, len(taste), 16):  # rows, so that the passes to come find them in cache
             some = slice(start, start + 16)
-            part = table[some].clamp_(min=0).addr_(base[some], self.root)
+            part = table[some].clamp_(min=0).addr_(base[some], self.floor)
             if not seen:
                 mine = (rows >= start) & (rows < start + 16)
                 part[listed[0][mine] - start, listed[1][mine]] = 0
@@ -132,5 +133,5 @@ class Leaders:
         product = torch.einsum("mk,mnk->mn", found.taste, self.targets[at])
         listed = np.asarray(lists[rows, items.ravel()]).reshape(items.shape) > 0
         product -= torch.from_numpy(listed * self.interest.own[items]) * self.root[at]
-        value = product.clamp_(min=0) + found.base[:, None] * self.root[at]
+        value = product.clamp_(min=0) + found.base[:, None] * self.floor[at]
         return (value.log_().mul_(self.interest.power).exp_() / found.total[:, None]).numpy()
