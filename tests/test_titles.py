@@ -6,7 +6,8 @@ import pytest
 from conftest import real_path
 from mfrec.doors.items import read_items
 from mfrec.ratings.search import find_items, resolve_titles
-from mfrec.ratings.titles import UNMATCHED, WAYS, id_numbers, match_report, match_titles, names_of, plain_words
+from mfrec.ratings.titles import UNMATCHED, WAYS, id_numbers, match_report, match_titles
+from mfrec.ratings.titles import names_of, plain_words
 from mfrec.errors import DataError, SettingError
 from mfrec.ratings.items import make_items
 

@@ -167,6 +167,8 @@ class Interest(ByRow):
         n is the length of the list.
     liking : float, default 1
         Power of the chance to like an item, beside the chance to choose it.
+    liked, half_step : float, default 4 and 0.25
+        From how many stars on an item is liked, if nobody says; and half of what lies between two ratings.
     about : dict
         Settings by name, as they were chosen.
     """
@@ -178,6 +180,8 @@ class Interest(ByRow):
     base: float = 1.0
     growth: float = 0.0
     liking: float = 1.0
+    liked: float = 4.0
+    half_step: float = 0.25
     about: dict = field(default_factory=dict)
 
     def scores(self, lists: sparse.csr_matrix, workers: Workers = ALONE) -> np.ndarray:
@@ -190,16 +194,17 @@ class Interest(ByRow):
         scores[people, lists.indices] -= self.own[lists.indices]
         return scores
 
-    def chances(self, lists: sparse.csr_matrix, among: int = 1, workers: Workers = ALONE) -> np.ndarray:
-        """Chance (m, n_items), float32, of each item to be a person's next pick, or `among` the next few;
-        0 for items of their list. Rows sum to `among`, or to the number of other items."""
+    def chances(self, lists: sparse.csr_matrix, among: int = 1, seen: bool = False,
+                workers: Workers = ALONE) -> np.ndarray:
+        """Chance (m, n_items), float32, of each item to be a person's next pick, or `among` the next few; 0
+        for items of their list, unless `seen`. Rows sum to `among`, or to the number of items left."""
         chance = np.maximum(self.scores(lists, workers), 0)
         chance += self.bases(lists)[:, None]
         np.log(chance, out=chance)
         chance *= np.float32(self.power)
         chance += self.appeal[:-1]
-        people = np.repeat(np.arange(len(chance)), np.diff(lists.indptr))
-        chance[people, lists.indices] = -np.inf
+        if not seen:
+            chance[np.repeat(np.arange(len(chance)), np.diff(lists.indptr)), lists.indices] = -np.inf
         chance -= np.maximum(chance.max(1, initial=-np.inf, keepdims=True), np.finfo(np.float32).min)
         np.exp(chance, out=chance)
         chance /= np.maximum(chance.sum(1, keepdims=True), np.finfo(np.float32).tiny)

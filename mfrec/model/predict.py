@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BLOCK', 'ALONE_DAMPING', 'FADE', 'GROUNDS', 'positions', 'pairs_of', 'alone_offsets', 'linear_predictions',
            'predictive_sd', 'content_helps', 'content_stars', 'Predicted', 'predict_at', 'predict_frame', 'clipped',
-           'predict', 'warn_of_less', 'scores', 'linear_block', 'content_block']
+           'predict', 'warn_of_less', 'scores', 'score_block', 'linear_block', 'content_block']
 
 # %% ../../nbs/21_model.predict.ipynb #8ee38e02
 import warnings
@@ -264,26 +264,29 @@ def scores(model: Model, users: Iterable, std: bool = False,
     ids = users if isinstance(users, pd.Series) else pd.Series(listed)
     at = positions(model.user, ids.rename(model.columns.user), "users to score")
     starts = range(0, max(len(at), 1), 256)
-    blocks = [_score_block(model, at[start:start + 256], std, clip) for start in starts]
+    blocks = [score_block(model, at[start:start + 256], std, clip) for start in starts]
     stars = np.concatenate([block for block, _ in blocks])
     if not std:
         return stars
     return stars, np.concatenate([deviation for _, deviation in blocks if deviation is not None])
 
 # %% ../../nbs/21_model.predict.ipynb #cbaeaf0e
-def _score_block(model: Model, users: np.ndarray, std: bool,
-                 clip: bool) -> tuple[np.ndarray, np.ndarray | None]:
-    "Predictions and, if asked for, standard deviations (n, n_items) for users by position."
+def score_block(model: Model, users: np.ndarray, std: bool, clip: bool,
+                below: float = 0.0) -> tuple[np.ndarray, np.ndarray | None]:
+    """Predictions and, if asked for, standard deviations (n, n_items) for users by position; or predictions
+    so many standard deviations of theirs `below`, not counting the noise of ratings."""
     stars, sd = linear_block(model, users), None
-    if std or model.link.needs_sd:
+    less: float | np.ndarray = 0.0
+    if std or below or model.link.needs_sd:
         variance = model.user.errors.block(model, users)
         noise = model.user.errors.noise[users][:, None] * model.item.errors.noise[:-1]
-        sd = np.sqrt(variance + noise)
+        sd, less = np.sqrt(variance + noise), below * np.sqrt(variance)
+        stars = stars - less
     stars, deviation = model.link.block_moments(stars, sd)
     has_user, has_item = model.user.rated(users)[:, None], model.item.n_ratings > 0
     helped = content_helps(model, has_user, has_item, users[:, None], np.arange(len(model.item)))
     if helped.any():
-        stars = np.where(helped, content_block(model, users, has_user, has_item, stars), stars)
+        stars = np.where(helped, content_block(model, users, has_user, has_item, stars) - less, stars)
     stars = clipped(model, stars, clip).astype(np.float32, copy=False)
     return stars, deviation if std else None
 
