@@ -987,6 +987,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'mfrec.use.liking.refolded': ('use.liking.html#refolded', 'mfrec/use/liking.py'),
                                   'mfrec.use.liking.timed_rows': ('use.liking.html#timed_rows', 'mfrec/use/liking.py'),
                                   'mfrec.use.liking.with_interest': ('use.liking.html#with_interest', 'mfrec/use/liking.py')},
+            'mfrec.use.parts': { 'mfrec.use.parts._note': ('use.parts.html#_note', 'mfrec/use/parts.py'),
+                                 'mfrec.use.parts.write_lists': ('use.parts.html#write_lists', 'mfrec/use/parts.py')},
             'mfrec.use.people': { 'mfrec.use.people.People': ('use.people.html#people', 'mfrec/use/people.py'),
                                   'mfrec.use.people.People.__len__': ('use.people.html#people.__len__', 'mfrec/use/people.py'),
                                   'mfrec.use.people.People.blocks': ('use.people.html#people.blocks', 'mfrec/use/people.py'),

@@ -81,9 +81,9 @@ class Leaders:
         self.interest, self.n_items = interest, len(interest.vectors)
         self.room = -(-self.n_items // PIECE) * PIECE
         self.root = self._padded(np.exp(interest.appeal[:-1].astype(np.float64) / interest.power))
-        targets = np.zeros((interest.vectors.shape[1], self.room), np.float32)
-        targets[:, :self.n_items] = (interest.vectors * interest.takes[:, None]).T
-        self.targets = torch.from_numpy(targets).mul_(self.root)
+        self.targets = torch.zeros(self.room, interest.vectors.shape[1])
+        takes = torch.from_numpy(interest.takes) * self.root[:self.n_items]
+        torch.mul(torch.from_numpy(interest.vectors), takes[:, None], out=self.targets[:self.n_items])
         self.weight = None
         if weight is not None and (weight < 1).any():
             self.weight = self._padded(weight.astype(np.float64) ** (1 / interest.power), 1.0)
@@ -101,7 +101,7 @@ class Leaders:
         given = sparse.csr_matrix((gives, lists.indices, lists.indptr), lists.shape)
         taste = torch.from_numpy(np.ascontiguousarray(given @ self.interest.vectors, np.float32))
         base, width = torch.from_numpy(self.interest.bases(lists)), min(max(width, WIDTH), self.n_items)
-        table = taste @ self.targets
+        table = taste @ self.targets.T
         rows, places = np.repeat(np.arange(len(taste)), np.diff(lists.indptr)), lists.indices
         listed = torch.from_numpy(rows), torch.from_numpy(places.astype(np.int64))
         if seen:
@@ -129,7 +129,7 @@ class Leaders:
     def chances(self, found: Leading, lists: sparse.csr_matrix, items: np.ndarray) -> np.ndarray:
         "Chances (m, n) of any items (m, n) to be the next picks of people with `lists` (m, n_items)."
         at, rows = torch.from_numpy(items), np.repeat(np.arange(len(items)), items.shape[1])
-        product = torch.einsum("mk,kmn->mn", found.taste, self.targets[:, at])
+        product = torch.einsum("mk,mnk->mn", found.taste, self.targets[at])
         listed = np.asarray(lists[rows, items.ravel()]).reshape(items.shape) > 0
         product -= torch.from_numpy(listed * self.interest.own[items]) * self.root[at]
         value = product.clamp_(min=0) + found.base[:, None] * self.root[at]
