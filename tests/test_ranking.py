@@ -247,7 +247,7 @@ def study():
 
 class MostRated(Model):
     "Recommends what most have rated, to everybody."
-    def recommend(self, users, n=10, skip=0):
+    def recommend(self, users, n=10, liked=None, skip=0):
         best = np.argsort(-self.item.n_ratings, kind="stable")[skip:skip + n]
         lists = pd.DataFrame([(user, item) for user in users for item in self.item.ids.classes_[best]],
                              columns=[self.columns.user, self.columns.item])
@@ -284,6 +284,25 @@ def test_the_report_passes_on_what_recommend_is_asked(study):
     assert report.value["popularity"] < ranking_report(model, test).value["popularity"]
     judged = judge_lists(model.recommend(test.userId.unique(), skip=3), test, 4.5)
     assert np.isclose(report.value["ndcg"], judged.ndcg.mean())
+
+
+def test_the_report_of_recommend(study):
+    model, _, test = study
+    known = model.with_interest(timely=False).model_
+    reports = {order: ranking_report(model, test, order=order) for order in ("score", "rating")}
+    reports["varied"] = ranking_report(known, test, diversity=0.5)
+    users = test.userId[test.rating >= 4].unique()
+    lists = model.recommend(users)
+    assert np.isclose(reports["score"].value["ndcg"], judge_lists(lists, test, 4).ndcg.mean())
+    assert np.isclose(reports["score"].value["popularity"], lists.n_ratings.mean())
+    assert reports["score"].value["ndcg"] > reports["rating"].value["ndcg"]
+    assert reports["varied"].value["diversity"] > reports["score"].value["diversity"]
+    fives = ranking_report(known, test, liked=5)
+    assert fives.attrs["liked"] == 5
+    fives_lists = known.recommend(test.userId[test.rating >= 5].unique(), liked=5)
+    assert np.isclose(fives.value["recall"], judge_lists(fives_lists, test, 5).recall.mean())
+    with pytest.raises(SettingError, match="order='best'"):
+        ranking_report(known, test, order="best")
 
 
 def test_intervals_of_the_report(study):

@@ -23,6 +23,7 @@ from ..model.similar import likeness_vectors
 from ..ratings.frames import Columns, check_ratings, find_columns
 from ..ratings.ids import IdEncoder
 from ..ratings.splitting import encode_together
+from .liking import liked_from
 
 # %% ../../nbs/48_use.ranking.ipynb #48a10007
 def check_length(n: int) -> None:
@@ -161,10 +162,10 @@ def _likeness(model: Model, who: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 # %% ../../nbs/48_use.ranking.ipynb #48a10020
 def liked_level(model: Model, liked: float | None = None) -> float:
-    "The lowest rating that counts as liked: `liked`, or three quarters of the way up the scale."
-    low, high = model.scale
+    "The lowest rating that counts as liked: `liked`, or what `recommend` takes it for."
+    high = model.scale[1]
     if liked is None:
-        return low + 0.75 * (high - low)
+        return liked_from(model)[0]
     if not isinstance(liked, Real) or not liked <= high:
         raise SettingError(f"liked={liked!r}; it must be a number on the scale, at most {high:g}")
     return float(liked)
@@ -198,14 +199,14 @@ def ranking_report(model: Fitted, test: pd.DataFrame, n: int = 10, liked: float 
     n : int, default 10
         How long the lists are.
     liked : float, optional
-        The lowest rating that counts as liked; by default the first that is three quarters up the scale or
-        more, 4 of 5 and 8 of 10.
+        The lowest rating that counts as liked, for `recommend` too; by default that of `liked_from`, 4 of 5
+        and 8 of 10.
     seed : int, default 0
         Of the draws of users, a whole number from 0 to 2**32 - 1.
     confidence : float, default 0.95
         Share of the draws that lie within an interval, between 0 and 1.
     **asked
-        What else `recommend` is asked.
+        What else `recommend` is asked: `order`, `popularity`, `diversity` and so on.
 
     Returns
     -------
@@ -227,17 +228,16 @@ def ranking_report(model: Fitted, test: pd.DataFrame, n: int = 10, liked: float 
     MfrecWarning
         If users of the test are not known to the model, with their number; they are left out.
     """
-    model = fitted_model(model)
-    cols = judged_columns(model, test)
-    liked = liked_level(model, liked)
     check_length(n)
-    loved = _of_known(model, loved_rows(test, cols, liked), cols)
+    known = fitted_model(model)
+    cols, level = judged_columns(known, test), liked_level(known, liked)
+    loved = _of_known(known, loved_rows(test, cols, level), cols)
     people = IdEncoder().fit(loved[cols.user]).classes_
-    lists = model.recommend(people, n, **asked)
-    judged = judge_lists(lists, loved, liked, n, cols.user, cols.item, cols.rating)
-    described = describe_lists(model, lists, n)
+    lists = model.recommend(people, n, liked=liked, **asked)
+    judged = judge_lists(lists, loved, level, n, cols.user, cols.item, cols.rating)
+    described = describe_lists(known, lists, n)
     report = mean_report(judged.drop(columns="liked").join(described), confidence=confidence, seed=seed)
     items = top_of(lists, n, cols.user, cols.item)[1]
-    report.loc["coverage"] = [items.nunique() / len(model.item), np.nan, np.nan]
-    report.attrs |= {"n": n, "liked": liked, "users": len(people)}
+    report.loc["coverage"] = [items.nunique() / len(known.item), np.nan, np.nan]
+    report.attrs |= {"n": n, "liked": level, "users": len(people)}
     return report.loc[["ndcg", "recall", "hit rate", "coverage", "popularity", "novelty", "diversity"]]
