@@ -115,8 +115,12 @@ def latent_ratings(link: Numbers | Levels, stars: np.ndarray, middle: Tensor,
     if isinstance(link, Numbers):
         return torch.as_tensor(stars), torch.zeros(len(stars))
     codes, thresholds = nearest_level(link.levels, stars), torch.as_tensor(link.thresholds)
-    expected, left = latent_moments(codes, middle, variance.rsqrt(), thresholds)
-    return expected.float(), left.float()
+    expected, left = torch.empty(2, len(stars))
+    for start in range(0, len(stars), 1 << 16):  # what it works with takes a hundred bytes a rating
+        some = slice(start, start + (1 << 16))
+        root = variance[some].rsqrt()
+        expected[some], left[some] = latent_moments(codes[some], middle[some], root, thresholds)
+    return expected, left
 
 
 def prior_in_model(beside: BesideDraws) -> Prior:
