@@ -5,22 +5,26 @@
 # %% auto #0
 __all__ = ['SOLVER_CLASSES', 'FOLDS_BY', 'Part', 'ColumnNames', 'is_sample', 'read_named', 'Frames', 'named_frames',
            'titled_items', 'Told', 'split_names', 'item_table', 'user_table', 'choose_columns', 'make_solver',
-           'show_some', 'one_split', 'make_splits', 'judge', 'predict_test', 'sum_up', 'ten_predictions',
-           'has_text_ids', 'column_names', 'read_pairs', 'named_as_model', 'ratings_for', 'predict_pairs',
-           'write_table']
+           'keep_titles', 'learn_for_lists', 'quoted', 'next_command', 'show_some', 'one_split', 'make_splits', 'judge',
+           'predict_test', 'sum_up', 'ten_predictions', 'has_text_ids', 'column_names', 'read_pairs', 'named_as_model',
+           'ratings_for', 'predict_pairs', 'write_table']
 
 # %% ../../nbs/70_doors.jobs.ipynb #0fbb1db2
+import shlex
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, TypedDict, Unpack
 
+import numpy as np
 import pandas as pd
 
 from .files import read_ratings
 from .items import read_items, read_users
+from .links import with_links
 from .options import BASIS
-from .places import locate
+from .places import ITEMS_FILES, locate
 from ..errors import DataError, SettingError
 from ..kernel.features import FeatureTable, item_features, judge_columns, user_features
 from ..metrics import error_report, rmse
@@ -28,6 +32,7 @@ from ..model.estimator import RatingEstimator
 from ..model.predict import GROUNDS, warn_of_less
 from ..model.records import Model
 from ..ratings.frames import KNOWN_COLUMNS, find_columns
+from ..ratings.items import catalogue_of
 from ..ratings.sample import sample_items, sample_ratings
 from ..ratings.splitting import (
     Split, check_disjoint, k_folds, split_cold_items, split_random, split_time, split_users)
@@ -35,6 +40,7 @@ from ..solvers.adam import AdamMF
 from ..solvers.als import ALSMF
 from ..solvers.bayes import BayesianMF
 from ..solvers.biases import BiasModel
+from ..use.liking import with_interest
 from ..use.updates import add_rated, add_unrated
 
 # %% ../../nbs/70_doors.jobs.ipynb #959038ad
@@ -69,7 +75,8 @@ def named_frames(items: str | None, users: str | None, item_col: str | None, use
     "The frames of items and of users that were named."
     of_items, of_users = None, None
     if items is not None:
-        of_items = sample_items() if is_sample(items) else read_items(items, item_col=item_col)
+        sampled = is_sample(items)
+        of_items = sample_items() if sampled else with_links(read_items(items, item_col=item_col), items)
     if users is not None:
         of_users = read_users(users, user_col=user_col)
     return Frames(of_items, of_users)
@@ -82,8 +89,12 @@ def titled_items(data: str, named: pd.DataFrame | None) -> pd.DataFrame | None:
     if is_sample(data):
         return sample_items()
     try:
-        folder = locate(data)
-        return read_items(folder) if folder.is_dir() or folder.suffix == ".zip" else None
+        place = locate(data)
+        places = [place]
+        if place.is_file() and place.suffix != ".zip":
+            beside = [place.parent / name for name in ITEMS_FILES]
+            places = [path for path in beside if path.is_file() and path != place]
+        return with_links(read_items(places[0]), places[0]) if places else None
     except DataError:
         return None
 
@@ -154,6 +165,45 @@ def make_solver(solver: str, factors: int | None, taste: int | None, seed: int, 
             raise SettingError(f"solver {solver} has no {what}; {way_out}")
         settings[name] = asked
     return kind(**{name: value for name, value in settings.items() if name in known})
+
+# %% ../../nbs/70_doors.jobs.ipynb #d1d00002
+def keep_titles(model: Model, data: str, named: pd.DataFrame | None) -> tuple[Model, str]:
+    "The model with titles of its items, from those named or else from beside the ratings, and a line on that."
+    told = catalogue_of(titled_items(data, named), model.columns.item)
+    known = told is not None and np.isin(model.item.ids.classes_, told[told.columns[0]]).mean()
+    if told is None or (named is None and known < 0.5):
+        return model, "no titles of items; name a file of them with --items, and lists will show them"
+    ids = [kind for kind, col in (("IMDb", "imdb_id"), ("TMDb", "tmdb_id")) if col in told]
+    with_ids = f", with ids of {' and '.join(ids)}" if ids else ""
+    return replace(model, catalogue=told), f"titles of {len(told):,} items kept{with_ids}"
+
+
+def learn_for_lists(model: Model) -> tuple[Model, str]:
+    "The model with interest, or without where its ratings do not allow it, and a line on that."
+    start = time.perf_counter()
+    try:
+        model = with_interest(model)
+    except DataError as error:
+        return model, f"interest, who would choose what, could not be learned: {error}"
+    return model, f"interest, who would choose what, learned in {time.perf_counter() - start:.1f} s"
+
+
+def quoted(text: str) -> str:
+    "A text as one word of a shell."
+    return shlex.quote(text) if set(text) & set('"$`\\!') else f'"{text}"'
+
+
+def next_command(model: Model, place: Path) -> str:
+    "A command to try next, with two films that many have rated, or else with a user."
+    told, low, high = model.catalogue, *model.scale
+    if told is None:
+        return f"mfrec recommend {shlex.quote(str(place))} --user {quoted(str(model.user.ids.classes_[0]))}"
+    counts = pd.Series(model.item.n_ratings, index=model.item.ids.classes_)
+    ranked = told[told["title"] != ""].assign(count=lambda rows: rows[told.columns[0]].map(counts).fillna(0))
+    titles = ranked.nlargest(2, "count")["title"]
+    stars = [f"{high:g}", f"{(low + high) / 2:.0f}"]
+    rates = [f"--rate {quoted(f'{title}={star}')}" for title, star in zip(titles, stars)]
+    return f"mfrec recommend {shlex.quote(str(place))} {' '.join(rates)}"
 
 # %% ../../nbs/70_doors.jobs.ipynb #3fd96692
 FOLDS_BY = {"random": "rows", "users": "users", "cold-items": "items"}

@@ -49,8 +49,11 @@ def listed(parts: Iterable[object], width: int) -> str:
 
 
 def percent(share: float) -> str:
-    "A share in percent, with two digits where these tell something."
-    return "" if pd.isna(share) else f"{100 * share:.0f} %" if share >= 0.095 else f"{100 * share:.1f} %"
+    "A share in percent, with a tenth where it is small."
+    if pd.isna(share):
+        return ""
+    text = f"{100 * share:.0f}" if share >= 0.095 else f"{100 * share:.1f}"
+    return "<0.1 %" if text == "0.0" else text + " %"
 
 # %% ../../nbs/68_doors.tables.ipynb #d1c00009
 def text_table(columns: dict[str, Sequence[str]], left: frozenset[str] = frozenset()) -> str:
