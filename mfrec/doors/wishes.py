@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MOST_SHOWN', 'rated_by_hand', 'user_ids', 'who_asks', 'years_wished', 'liked_wished', 'wishes_of', 'legend',
-           'lists_in_words', 'records', 'flat', 'with_ids']
+           'lists_in_words', 'five_to_watch', 'records', 'flat', 'with_ids']
 
 # %% ../../nbs/70_doors.wishes.ipynb #d2000003
 import json
@@ -15,11 +15,13 @@ from typing import Any
 import pandas as pd
 
 from .jobs import split_names
-from .matching import as_id, ids_in_file, item_named, ratings_in_file
+from .matching import ids_in_file, item_named, ratings_in_file
 from .tables import list_table
 from ..errors import DataError, SettingError
 from ..model.records import Model
-from ..use.liking import liked_from
+from ..model.methods import Fitted, fitted_model
+from ..use.liking import liked_from, with_interest
+from ..use.recommend import recommend
 
 # %% ../../nbs/70_doors.wishes.ipynb #d2000006
 def rated_by_hand(model: Model, rates: list[str]) -> dict[int | str, float]:
@@ -47,8 +49,13 @@ def user_ids(model: Model, users: list[str], where: str) -> list[int | str]:
     if model.ratings is None:
         raise SettingError(f"{where}: saved with --no-ratings, so it does not know what its users have seen; "
                            "give --rate or --ratings, or fit again with the ratings kept")
-    whole = model.user.ids.classes_.dtype.kind in "iu"
-    return [int(user) if whole and re.fullmatch("-?[0-9]+", user) else user for user in users]
+    ids = model.user.ids.classes_
+    known = dict(zip(map(str, ids.tolist()), ids.tolist()))
+    for user in users:
+        if user.strip() not in known:
+            raise DataError(f"--user {user}: not among the {len(ids):,} users of the model, {ids[0]} say; "
+                            "somebody new gives --rate or --ratings")
+    return [known[user.strip()] for user in users]
 
 
 def who_asks(model: Model, users: list[str], rates: list[str], ratings: Path | None, where: str) -> Any:
@@ -109,6 +116,13 @@ def lists_in_words(model: Model, found: pd.DataFrame, liked: float | str | None 
     if len(people) > MOST_SHOWN:
         parts.append(f"and lists of {len(people) - MOST_SHOWN:,} more; --out or --json have all")
     return "\n\n".join([*parts, legend(model, liked, found)])
+
+
+def five_to_watch(fitted: Fitted, items: pd.DataFrame) -> str:
+    "What the first user of a fitted model or estimator might watch next, as text."
+    model = fitted_model(with_interest(fitted))
+    found = recommend(model, [model.user.ids.classes_[0]], 5, items=items)
+    return f"What user {found.iloc[0, 0]} might watch next:\n{lists_in_words(model, found)}"
 
 
 def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
