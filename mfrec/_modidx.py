@@ -171,6 +171,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'mfrec.doors.tables.listed': ('doors.tables.html#listed', 'mfrec/doors/tables.py'),
                                     'mfrec.doors.tables.percent': ('doors.tables.html#percent', 'mfrec/doors/tables.py'),
                                     'mfrec.doors.tables.plain': ('doors.tables.html#plain', 'mfrec/doors/tables.py'),
+                                    'mfrec.doors.tables.short_title': ('doors.tables.html#short_title', 'mfrec/doors/tables.py'),
                                     'mfrec.doors.tables.shortened': ('doors.tables.html#shortened', 'mfrec/doors/tables.py'),
                                     'mfrec.doors.tables.text_table': ('doors.tables.html#text_table', 'mfrec/doors/tables.py'),
                                     'mfrec.doors.tables.titled': ('doors.tables.html#titled', 'mfrec/doors/tables.py'),

@@ -37,7 +37,9 @@ class Person(NamedTuple):
 
 def read_person(model: Model, path: Path) -> Person:
     "A person's export and its films among a model's items; DataError if none of those rated is one."
-    export = read_export(path, scale=model.scale)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MfrecWarning)  # `read_in_words` says what was left out
+        export = read_export(path, scale=model.scale)
     parts = {"rated": export.rated, "seen": export.seen, "wanted": export.wanted}
     films = pd.concat([part.assign(list=name) for name, part in parts.items()], ignore_index=True)
     found = find_films(model, films, str(path))
@@ -91,7 +93,9 @@ def missed_films(me: Person, model: Model, n: int = 10) -> pd.DataFrame:
     missed = me.found.iloc[:, 0].isna()
     rows = me.films[missed][["title", "year", "list"]].assign(why=me.found["how"][missed])
     remarks = did_you_mean(model, rows.head(n)) if len(rows) else []
-    return rows.assign(remark=remarks + [""] * (len(rows) - len(remarks))).reset_index(drop=True)
+    rows = rows.assign(remark=remarks + [""] * (len(rows) - len(remarks)))
+    rows["remark"] = rows["remark"].where(rows["why"].isin(["not found", "another id"]), "")
+    return rows.reset_index(drop=True)
 
 
 def missed_in_words(missed: pd.DataFrame, n: int = 10) -> str:
