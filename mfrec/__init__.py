@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # the same names, for editors and type checkers
     from mfrec.solvers.biases import BiasModel as BiasModel
     from mfrec.use.calibration import coverage_table as coverage_table
     from mfrec.use.persist import load as load
+    from mfrec.use.ranking import ranking_report as ranking_report
 
 # %% ../nbs/99_api.ipynb #5d5e6192
 PLACES = {
@@ -55,6 +56,7 @@ PLACES = {
     "solvers.bayes": "BayesianMF",
     "use.calibration": "coverage_table",
     "use.persist": "load",
+    "use.ranking": "ranking_report",
 }
 HOMES = {name: module for module, names in PLACES.items() for name in names.split()}
 MODULES = ("errors", "metrics", "plots", "testing")

@@ -85,6 +85,19 @@ def test_somebody_new_with_the_same_list_has_the_same_scores():
     assert (lists_of(KeptRatings.of(table), np.array([7])) != lists[7]).nnz == 0
 
 
+def test_chances_by_hand():
+    table = some_table(20, 6, share=0.4)
+    rng = np.random.default_rng(1)
+    renown, appeal = rng.random((2, 7)).astype(np.float32)
+    numbers = {"power": 1.5, "base": 0.1, "growth": 0.5}
+    found = replace(low_rank(table, 0.25, 5, 4), renown=renown, appeal=appeal, **numbers)
+    lists = lists_of(table)[:3]
+    scores, seen = found.scores(lists), lists.toarray() > 0
+    base = 0.1 * np.maximum(seen.sum(1), 1) ** 0.5
+    by_hand = (np.maximum(scores, 0) + np.outer(base, renown[:-1])) ** 1.5 * np.exp(appeal[:-1]) * ~seen
+    assert np.allclose(found.chances(lists), by_hand / by_hand.sum(1, keepdims=True), atol=1e-6)
+
+
 def test_shares_sum_to_the_score():
     table = some_table()
     found = low_rank(table, 0.25, 5, 16)

@@ -11,7 +11,8 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import mean_absolute_error, root_mean_squared_error
 
 from mfrec.errors import DataError, SettingError
-from mfrec.metrics import Interval, bootstrap_interval, error_report, errors_by_count, mae, rmse, user_errors
+from mfrec.metrics import Interval, bootstrap_interval, error_report, errors_by_count, mae, mean_report
+from mfrec.metrics import rmse, user_errors
 from mfrec.plots import plot_errors, plot_errors_by_count
 from mfrec.ratings.splitting import split_random, split_users
 
@@ -356,3 +357,28 @@ def test_on_real_ratings():
     report = errors_by_count(test, predicted, train)
     assert report.n.iloc[-1] == len(test) and np.isclose(report.rmse.iloc[-1], whole.estimate)
     assert report.rmse[("all", "cold")] > report.rmse[("all", "all")]
+
+
+def test_means_over_users_with_values_missing():
+    values = pd.DataFrame(np.random.default_rng(0).normal(size=(200, 2)), columns=["all", "some"])
+    values.loc[50:, "some"] = np.nan
+    report = mean_report(values)
+    assert np.allclose(report.value, values.mean())
+    spread = values.std() / np.sqrt(values.notna().sum())
+    assert np.allclose((report.high - report.low) / (2 * 1.96 * spread), 1, atol=0.15)
+    assert np.allclose(mean_report(values - 1), report - 1)  # the same draws
+    alone = bootstrap_interval(np.zeros(200), values["all"].abs(), values.index, "mae")
+    assert np.allclose(mean_report(values.abs()).loc["all"], alone)
+    values["none"] = np.nan
+    assert mean_report(values).loc["none"].isna().all()
+
+
+@pytest.mark.parametrize("change, error, said", [
+    (dict(confidence=1), SettingError, "confidence=1"),
+    (dict(n_boot=1), SettingError, "n_boot=1"),
+    (dict(seed=0.5), SettingError, "seed=0.5"),
+    (dict(values=pd.DataFrame({"x": []})), DataError, "no rows to average"),
+])
+def test_bad_input_of_mean_report(change, error, said):
+    with pytest.raises(error, match=said):
+        mean_report(**{"values": pd.DataFrame({"x": [1.0, 2.0]})} | change)

@@ -160,11 +160,13 @@ class Interest(ByRow):
         Singular vectors, each times the root of its weight.
     gives, takes : numpy.ndarray of shape (n_items,), float32
         What an item weighs in a list, and when it is asked for.
+    renown : numpy.ndarray of shape (n_items + 1,), float32
+        What an item is worth where a list has nothing to say; the last entry is for new items.
     appeal : numpy.ndarray of shape (n_items + 1,), float32
         Log of how much more often an item is chosen than lists say; the last entry is for new items.
     power, base, growth : float, default 1, 1 and 0
-        An unseen item is chosen in proportion to exp(appeal) times (score + base * n**growth) ** power, where
-        n is the length of the list.
+        An unseen item is chosen in proportion to the power of score + base * n**growth * renown, times
+        exp(appeal), where n is the length of the list.
     liking : float, default 1
         Power of the chance to like an item, beside the chance to choose it.
     liked, half_step : float, default 4 and 0.25
@@ -175,6 +177,7 @@ class Interest(ByRow):
     vectors: np.ndarray = by_row()
     gives: np.ndarray = by_row()
     takes: np.ndarray = by_row()
+    renown: np.ndarray = by_row(spare=True)
     appeal: np.ndarray = by_row(spare=True)
     power: float = 1.0
     base: float = 1.0
@@ -199,7 +202,7 @@ class Interest(ByRow):
         """Chance (m, n_items), float32, of each item to be a person's next pick, or `among` the next few; 0
         for items of their list, unless `seen`. Rows sum to `among`, or to the number of items left."""
         chance = np.maximum(self.scores(lists, workers), 0)
-        chance += self.bases(lists)[:, None]
+        chance += self.bases(lists)[:, None] * self.renown[:-1]
         np.log(chance, out=chance)
         chance *= np.float32(self.power)
         chance += self.appeal[:-1]
@@ -211,7 +214,7 @@ class Interest(ByRow):
         return chance if among == 1 else among_next(chance, among)
 
     def bases(self, lists: sparse.csr_matrix) -> np.ndarray:
-        "What is added to the scores of people (m,), float32."
+        "What is added to the scores of people (m,), float32, times the renown of an item."
         return (self.base * np.maximum(np.diff(lists.indptr), 1) ** self.growth).astype(np.float32)
 
     @property
@@ -227,10 +230,11 @@ class Interest(ByRow):
 
 # %% ../../nbs/16_kernel.interest.ipynb #7c1e44a7
 def interest_of(vectors: np.ndarray, values: np.ndarray, columns: np.ndarray, ridge: float) -> Interest:
-    """Interest, without appeal, by singular vectors (n_items, k) and values (k,) of choices whose columns are
-    scaled (n_items,)."""
+    """Interest, with renown and appeal alike, by singular vectors (n_items, k) and values (k,) of choices
+    whose columns are scaled (n_items,)."""
     squares = np.square(values.astype(np.float64))
     vectors = vectors * np.sqrt(squares / (squares + ridge)).astype(np.float32)
     left = np.maximum(1 - np.square(vectors).sum(1, dtype=np.float64), FLOOR)
     gives, takes = columns.astype(np.float32), (1 / (columns * left)).astype(np.float32)
-    return Interest(vectors, gives, takes, np.zeros(len(vectors) + 1, np.float32))
+    zeros = np.zeros(len(vectors) + 1, np.float32)
+    return Interest(vectors, gives, takes, zeros + 1, zeros)

@@ -223,11 +223,14 @@ class ByRow:
         return self._changed(some)
 
     def put(self, at: np.ndarray, part: Self) -> Self:
-        "The record with the rows `at` (positions) as `part`, a record of that many rows, has them."
+        """The record with the rows `at` (positions) as `part`, a record of that many rows, has them; what the
+        part knows nothing of stays."""
         theirs = iter([getattr(part, name) for name in self._by_row()])
 
         def mixed(value: np.ndarray | ByRow, axis: int, spare: bool) -> np.ndarray | ByRow:
             new = next(theirs)
+            if new is None:
+                return value
             if isinstance(value, ByRow):
                 return value.put(at, new)
             whole = np.moveaxis(value.copy(), axis, 0)

@@ -1,13 +1,17 @@
 """Who would choose what: NDCG@10 of interest, with and without the stars, beside popularity and EASE.
 
     python nbs/studies/interest.py interest.json [--sets mask:ml-100k time:movietweetings] [--solver bayes]
+                                   [--peers]
 
 The whole catalogue is ranked and what a user has rated in training left out. Relevant are test items with at
 least 4 stars (8 of 10), and the mean is over users who have such an item and training rows. Test items that
-training has not are missed by all. No setting is chosen on test rows: all come from hidden training rows.
+training has not are missed by all. No setting is chosen on test rows: all come from hidden training rows,
+those of baselines and peers by the NDCG@10 of what is liked among these.
+Rows of "time, five cuts" pool the users of five cut dates. Peers need `implicit`, and have ten trials each.
 The sets are found through MFREC_DATA.
 """
 import argparse
+import itertools
 import json
 import time
 from dataclasses import dataclass, replace
@@ -23,8 +27,7 @@ from mfrec.kernel.machine import Workers
 from mfrec.ratings.frames import find_columns
 from mfrec.ratings.ids import IdEncoder
 from mfrec.ratings.rows import Interactions
-from mfrec.use.choice import fit_choice, hide, interest_at, learn_interest, liking_power, some_picks
-from mfrec.use.choice import Choice, Settings
+from mfrec.use.choice import Choice, Settings, hide, interest_at, learn_interest, liking_power, some_picks
 from mfrec.kernel.interest import lists_of
 
 MASKS = ("ml-latest-small", "ml-100k", "ml-1m", "movietweetings", "ml-1m-timed", "goodbooks-10k")
@@ -115,11 +118,15 @@ def walk(values, start, fit):
 
 
 def ease_weights(table, ridge):
-    "EASE's weights (n_items, n_items), dense."
+    "EASE's weights (n_items, n_items), dense; by the inverse over users where these are fewer."
     lists = lists_of(table)
-    gram = torch.from_numpy((lists.T @ lists).toarray().astype(np.float32))
+    few = table.n_users < table.n_items
+    gram = torch.from_numpy((lists @ lists.T if few else lists.T @ lists).toarray().astype(np.float32))
     gram.diagonal().add_(ridge)
     weights = torch.cholesky_inverse(torch.linalg.cholesky(gram)).numpy()
+    if few:
+        weights = -(lists.T @ (lists.T @ weights).T)
+        weights[np.diag_indices_from(weights)] += 1
     weights /= -np.diag(weights).copy()
     np.fill_diagonal(weights, 0)
     return weights
@@ -128,12 +135,6 @@ def ease_weights(table, ridge):
 def recent_counts(table, half_life):
     age = (table.times.max() - table.times) / 86_400
     return np.bincount(table.items, 0.5 ** (age / half_life), table.n_items).astype(np.float32)
-
-
-def likelihood(scores, picks, workers):
-    "Of a hidden pick, by the best power and base."
-    traits = np.zeros((2, scores.shape[1]), np.float32)
-    return fit_choice(scores, picks, traits, workers=workers).fit
 
 
 def liking(model, threshold, users, n_items):
@@ -149,42 +150,87 @@ def frame_of(table):
     return pd.DataFrame({"userId": table.users, "movieId": table.items, "rating": table.ratings})
 
 
-def people_of(shown, hidden):
-    "Lists and hidden picks to choose the settings of baselines by."
-    return some_picks(shown, hidden, max(6_000_000 // shown.n_items, 200))
+def inside(here, shown, hidden, n_users=2000, seed=0):
+    "The situation of training rows, a part of which is hidden, for some of the users."
+    liked = hidden.take((hidden.ratings >= here.liked) & (shown.user_counts[hidden.users] > 0))
+    some = np.sort(np.random.default_rng(seed).permutation(np.unique(liked.users))[:n_users])
+    liked = liked.take(np.isin(liked.users, some))
+    return replace(here, table=shown, users=some, rows=np.searchsorted(some, liked.users), items=liked.items)
 
 
-def popularity(here, shown, hidden, workers):
+def popularity(here, shown, hidden):
     return {}, lambda users: np.tile(here.table.item_counts, (len(users), 1))
 
 
-def recent_popularity(here, shown, hidden, workers):
-    picks = people_of(shown, hidden)
-    m = len(picks.users)
-    fits = {h: likelihood(np.tile(recent_counts(shown, h), (m, 1)), picks, workers) for h in HALF_LIVES}
-    half_life = max(fits, key=fits.get)
-    recent = recent_counts(here.table, half_life)
-    return {"half_life": half_life}, lambda users: np.tile(recent, (len(users), 1))
+def recent_popularity(here, shown, hidden):
+    inner = inside(here, shown, hidden)
+
+    def fit(table, half_life):
+        counts = recent_counts(table, half_life)
+        return lambda users: np.tile(counts, (len(users), 1))
+
+    half_life = max(HALF_LIVES, key=lambda days: inner.ndcg(fit(shown, days)).mean())
+    return {"half_life": half_life}, fit(here.table, half_life)
 
 
-def ease(here, shown, hidden, workers):
-    picks = people_of(shown, hidden)
-    ridge, _ = walk(RIDGES, 4, lambda r: likelihood(picks.lists @ ease_weights(shown, r), picks, workers))
-    weights = ease_weights(here.table, ridge)
-    return {"ridge": ridge}, lambda users: lists_of(here.table, users) @ weights
+def ease(here, shown, hidden, kept=lambda table: table):
+    "EASE by some of the rows; seen items of all rows are left out of the lists all the same."
+    inner = inside(here, shown, hidden)
+
+    def fit(table, ridge):
+        weights = ease_weights(kept(table), ridge)
+        return lambda users: lists_of(kept(table), users) @ weights
+
+    ridge, _ = walk(RIDGES, 5, lambda ridge: inner.ndcg(fit(shown, ridge)).mean())
+    return {"ridge": ridge}, fit(here.table, ridge)
 
 
-def ease_of_liked(here, shown, hidden, workers):
-    "EASE by liked rows only; seen items of all rows are left out of the lists all the same."
-    def liked(rows):
-        return rows.take(rows.ratings >= here.liked)
-
-    few = replace(here, table=liked(here.table))
-    return ease(few, liked(shown), liked(hidden), workers)
+def ease_of_liked(here, shown, hidden):
+    return ease(here, shown, hidden, lambda table: table.take(table.ratings >= here.liked))
 
 
 BASELINES = {"popularity": popularity, "recent popularity": recent_popularity, "EASE": ease,
              "EASE of liked": ease_of_liked}
+
+
+def draws_of(choices, n=10, seed=0):
+    "Settings drawn at random from lists of values, none twice."
+    grid = [dict(zip(choices, values)) for values in itertools.product(*choices.values())]
+    return [grid[i] for i in np.random.default_rng(seed).permutation(len(grid))[:n]]
+
+
+def peer(fit, choices):
+    "A baseline: of ten draws of settings, those with the best NDCG@10 of liked hidden rows."
+    def baseline(here, shown, hidden):
+        inner = inside(here, shown, hidden)
+        trials = draws_of(choices)
+        found = [inner.ndcg(fit(shown, **settings)).mean() for settings in trials]
+        best = trials[int(np.argmax(found))]
+        return best, fit(here.table, **best)
+
+    return baseline
+
+
+def implicit_als(table, alpha, **settings):
+    from implicit.als import AlternatingLeastSquares
+    model = AlternatingLeastSquares(alpha=alpha, random_state=0, **settings)
+    model.fit(lists_of(table), show_progress=False)
+    return lambda users: model.user_factors[users] @ model.item_factors.T
+
+
+def item_knn(table, kind, K):
+    from implicit import nearest_neighbours
+    model = getattr(nearest_neighbours, kind + "Recommender")(K=K)
+    lists = lists_of(table)
+    model.fit(lists.astype(np.float64), show_progress=False)
+    return lambda users: (lists[users] @ model.similarity).toarray()
+
+
+PEERS = {
+    "implicit ALS": peer(implicit_als, {"factors": (32, 64, 128, 256), "regularization": (0.1, 1, 10, 100),
+                                        "alpha": (1, 3, 10)}),
+    "item-kNN": peer(item_knn, {"kind": ("Cosine", "TFIDF", "BM25"), "K": (20, 50, 100, 200, 500)}),
+}
 
 
 def with_stars(here, shown, hidden, interest, solver, workers):
@@ -218,51 +264,81 @@ def interval(differences, seed=0):
     return np.quantile(draws, [0.025, 0.975]).round(4).tolist()
 
 
-def facts_of(found):
-    return {"users": len(found), "ndcg": round(float(found.mean()), 4)}
-
-
 def name_of(row):
     return row["kind"], row["set"], row["method"], row.get("solver")
 
 
 def plain(settings):
     "Settings as json has them; what is infinite is not there."
-    return {name: round(float(value), 6) for name, value in settings.items() if np.isfinite(value)}
+    def rounded(value):
+        return value if isinstance(value, str) else round(float(value), 6)
+
+    return {name: rounded(value) for name, value in settings.items()
+            if isinstance(value, str) or np.isfinite(value)}
+
+
+def baselines_of(timely, peers):
+    "Functions that choose settings by hidden rows and make scores, by name."
+    names = BASELINES if timely else ("popularity", "EASE")
+    return {name: BASELINES[name] for name in names} | (PEERS if peers else {})
 
 
 def study(kind, name, make, args, known):
-    """One line for each method. Values of each user lie in the folder `keep`; baselines that are there and in
-    the `known` lines are not made again."""
+    "One row for each method; a baseline of the `known` rows is not made again. Values of each user are kept."
     train, test = make()
     timely = kind.startswith("time")
-    here, keep = situation(train, test, timely), args.out.with_suffix("")
-    keep.mkdir(exist_ok=True)
+    here, row = situation(train, test, timely), {"kind": kind, "set": name}
+
+    def judged(method, settings, score, more):
+        found = here.ndcg(score)
+        new = row | {"method": method} | more
+        np.save(values_at(args.out, new), found)
+        return new | {"users": len(found), "ndcg": round(float(found.mean()), 4), "settings": plain(settings)}
+
     with Workers(args.n_jobs) as workers:
-        start = time.perf_counter()
-        interest = learn_interest(here.table, timely, workers=workers)
-        seconds = time.perf_counter() - start
         shown, hidden = hide(here.table, timely)
-        for method, baseline in BASELINES.items():
-            path = keep / f"{kind} {name} {method}.npy"
-            row = {"kind": kind, "set": name, "method": method}
-            if (old := known.get(name_of(row))) and path.exists():
-                yield old
-            elif timely or method in ("popularity", "EASE"):
-                settings, score = baseline(here, shown, hidden, workers)
-                np.save(path, here.ndcg(score))
-                yield row | facts_of(np.load(path)) | {"settings": plain(settings)}
-        beside = np.load(keep / f"{kind} {name} EASE.npy")
+        for method, make_baseline in baselines_of(timely, args.peers).items():
+            if name_of(row | {"method": method}) not in known:
+                settings, score = make_baseline(here, shown, hidden)
+                yield judged(method, settings, score, {})
+        if args.solver == "none":
+            return
+        start = time.process_time()
+        interest = learn_interest(here.table, timely, workers=workers)
+        seconds = {"cpu_seconds": round(time.process_time() - start, 1)}
         solver = SOLVERS[args.solver]
         for method, settings, score in with_stars(here, shown, hidden, interest, solver, workers):
-            found = here.ndcg(score)
-            row = {"kind": kind, "set": name, "method": method} | facts_of(found)
-            row |= {"settings": plain(settings), "above_ease": interval(found - beside)}
-            if method == "interest":
-                row["seconds"] = round(seconds, 1)
-            else:
-                row["solver"] = args.solver
-            yield row
+            more = seconds if method == "interest" else {"solver": args.solver}
+            yield judged(method, settings, score, more)
+
+
+def values_at(out, row):
+    "The file of a row's values of each user."
+    return out.with_suffix("") / (" ".join(filter(None, name_of(row))) + ".npy")
+
+
+def pooled(rows, out):
+    "A row for each method that all cut dates have: their users together."
+    cuts = [f"time to {cut}" for cut in CUTS]
+    for method in dict.fromkeys((row["method"], row.get("solver")) for row in rows if row["kind"] in cuts):
+        parts = [row for row in rows if row["kind"] in cuts and (row["method"], row.get("solver")) == method]
+        if len(parts) == len(cuts):
+            new = {name: parts[0][name] for name in ("set", "method", "solver") if name in parts[0]}
+            new = {"kind": "time, five cuts"} | new
+            found = np.concatenate([np.load(values_at(out, row)) for row in parts])
+            np.save(values_at(out, new), found)
+            yield new | {"users": len(found), "ndcg": round(float(found.mean()), 4)}
+
+
+def compared(row, rows, out):
+    "The row with intervals of how far it is above each baseline."
+    if not row["method"].startswith("interest"):
+        return row
+    beside = [other for other in rows if (other["kind"], other["set"]) == (row["kind"], row["set"])
+              and other["method"] in BASELINES | PEERS]
+    found = np.load(values_at(out, row))
+    above = {other["method"]: interval(found - np.load(values_at(out, other))) for other in beside}
+    return row | {"above": above}
 
 
 def main():
@@ -270,20 +346,22 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("out", type=Path)
     parser.add_argument("--sets", nargs="*", help="kind:set, all by default")
-    parser.add_argument("--solver", choices=SOLVERS, default="als")
+    parser.add_argument("--solver", choices=[*SOLVERS, "none"], default="als")
+    parser.add_argument("--peers", action="store_true")
     parser.add_argument("--n-jobs", type=int, default=-1)
     args = parser.parse_args()
-    rows = json.loads(args.out.read_text()) if args.out.exists() else []
+    args.out.with_suffix("").mkdir(exist_ok=True)
+    known = {name_of(row): row for row in json.loads(args.out.read_text())} if args.out.exists() else {}
     for kind, name, make in situations():
         if args.sets and f"{kind}:{name}" not in args.sets:
             continue
-        known = {name_of(row): row for row in rows}
-        new = list(study(kind, name, make, args, known))
-        known |= {name_of(row): row for row in new}
+        for row in study(kind, name, make, args, known):
+            print(json.dumps(row), flush=True)
+            known[name_of(row)] = row
+        known |= {name_of(row): row for row in pooled(list(known.values()), args.out)}
         rows = list(known.values())
-        lines = ",\n".join(json.dumps(row) for row in rows)
+        lines = ",\n".join(json.dumps(compared(row, rows, args.out)) for row in rows)
         args.out.write_text(f"[\n{lines}\n]\n")
-        print(*map(json.dumps, new), sep="\n", flush=True)
 
 
 if __name__ == "__main__":
