@@ -15,7 +15,6 @@ import re
 import sys
 import time
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -131,7 +130,7 @@ def fit(train: DataArg, out: ModelOut, solver: Solver = "als", seed: Seed = 42, 
     typer.echo(said)
     model.save(out, ratings=keep)
     typer.echo(f"saved in {out}{'' if keep else ' without the ratings'}")
-    if model.item.interest is not None:
+    if model.item.interest is not None and (keep or model.catalogue is not None):
         typer.echo(f"next: {next_command(model, out)}")
 
 # %% ../../nbs/71_doors.command.ipynb #4b0efc9f
@@ -210,9 +209,8 @@ def update(model_dir: ModelDir, new: NewArg, out: ModelOut, ratings: PastRatings
     more = ratings_for(model, new, names, on_duplicates)
     start = time.perf_counter()
     seen = pd.concat(past) if past else None
-    stars = replace(model, item=replace(model.item, interest=None))
-    updated = stars.update(more, seen, items=frames.items, users=frames.users, refit=refit)
-    if model.item.interest is not None and updated.ratings is not None:
+    updated = model.update(more, seen, items=frames.items, users=frames.users, refit=refit)
+    if model.item.interest is not None and updated.item.interest is None:  # fitted again
         updated = learn_for_lists(updated)[0]
     updated.save(out, ratings=model.ratings is not None)
     seconds = time.perf_counter() - start
@@ -274,7 +272,7 @@ def demo(out: PlotsOut = Path("mfrec-demo"), n_ratings: SampleSize = 200_000, se
     draw_demo(out, ratings, adam.history_)
     typer.echo(f"\n{five_to_watch(als, items)}\n\nThe same for your own taste, on real films:\n"
                "  mfrec download ml-latest-small\n"
-               "  mfrec fit data/raw/ml-latest-small --out model\n"
+               "  mfrec fit ml-latest-small --out model\n"
                '  mfrec recommend model --rate "Heat (1995)=5" --rate "Toy Story (1995)=3"')
 
 
@@ -312,7 +310,7 @@ def _print_warning(message, *args, **kwargs):
     print(f"mfrec: warning: {as_options(str(message))}", file=sys.stderr)
 
 
-ARGUMENTS = "only|exclude|genres|years|n|order|popularity|diversity|liked|min_ratings"
+ARGUMENTS = "only|exclude|genres|years|n|order|popularity|diversity|liked|layout|min_ratings"
 
 
 def as_options(text: str) -> str:

@@ -48,10 +48,10 @@ def with_links(items: pd.DataFrame, source: str | os.PathLike) -> pd.DataFrame:
     if theirs is None or ids.isin(links[theirs]).mean() < ENOUGH:
         return items
     rows = links.drop_duplicates(theirs).set_index(theirs).reindex(ids)
-    named = {f"{kind}_id": rows[f"{kind}Id"].fillna("").to_numpy(dtype=object)
-             for kind in ("imdb", "tmdb") if f"{kind}Id" in rows}
-    if "imdb_id" in named:
-        named["imdb_id"] = ["tt" + number if number else "" for number in named["imdb_id"]]
-    told = items.assign(**named)
+    told = items
+    for kind, mark in (("imdb", "tt"), ("tmdb", "")):
+        if f"{kind}Id" in rows:
+            numbers = rows[f"{kind}Id"].fillna("").tolist()
+            told = told.assign(**{f"{kind}_id": [mark + number if number else "" for number in numbers]})
     told.attrs = items.attrs
     return told

@@ -19,6 +19,7 @@ from .exports import read_export
 from .jobs import column_names, has_text_ids, named_frames, read_pairs
 from .layouts import decoded, find_layout
 from ..errors import DataError, MfrecWarning, SettingError
+from ..model.methods import fitted_model
 from ..model.records import Model
 from ..ratings.frames import KNOWN_COLUMNS, find_columns
 from ..ratings.items import catalogue_of
@@ -57,7 +58,7 @@ def model_for_lists(place: Path, items: str | None, order: str = "score") -> Mod
                            "choose what; fit it again without --no-interest, or take --order rating")
     warnings.warn(f"{place}: saved without interest, which is learned for this call alone; fit it again "
                   "without --no-interest to keep it", MfrecWarning, stacklevel=2)
-    return with_interest(model)
+    return fitted_model(with_interest(model))
 
 
 def needed_titles(model: Model, what: str) -> pd.DataFrame:
@@ -165,8 +166,9 @@ def item_names(model: Model) -> tuple[str, ...]:
 
 def as_named(model: Model, frame: pd.DataFrame, where: str) -> pd.DataFrame:
     "A frame with its items called as the model's and titles called so; DataError if it has neither."
-    frame = frame.rename(columns={name: name.strip().lower() for name in frame
-                                  if name.strip().lower() in ("title", "year", "rating")})
+    plain = {name: str(name).strip().lower() for name in frame}
+    usual = ("title", "year", "rating")
+    frame = frame.rename(columns={name: lower for name, lower in plain.items() if lower in usual})
     own = next((name for name in item_names(model) if name in frame), None)
     if own is not None:
         return frame.rename(columns={own: str(model.columns.item)})

@@ -17,7 +17,7 @@ import pandas as pd
 
 from .exports import Export, ratings_of, read_export
 from .matching import STRANGE, did_you_mean, find_films
-from .tables import WIDTH, plain
+from .tables import WIDTH, plain, titled
 from ..errors import DataError, MfrecWarning
 from ..model.records import Model
 from ..ratings.titles import match_report
@@ -101,10 +101,9 @@ def missed_films(me: Person, model: Model, n: int = 10) -> pd.DataFrame:
 def missed_in_words(missed: pd.DataFrame, n: int = 10) -> str:
     "The first n films that are no items of the model, one a line."
     lines = []
-    for row in missed.head(n).itertuples():
-        year = "" if pd.isna(row.year) else f" ({row.year})"
-        remark = f"; {row.remark}" if row.remark else ""
-        lines.append(plain(f"{row.title}{year}: {row.why}{remark}"))
+    first = missed.head(n)
+    for title, why, remark in zip(titled(first, "title"), first["why"], first["remark"]):
+        lines.append(f"{title}: {why}" + (f"; {plain(remark)}" if remark else ""))
     more = len(missed) - n
     return "\n".join(lines + ([f"and {more:,} more"] if more > 0 else []))
 
