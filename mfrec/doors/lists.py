@@ -87,9 +87,9 @@ def write_list(films: pd.DataFrame, path: Path, layout: str = "letterboxd") -> i
     check_list_file(path, layout)
     said = as_services_say(films)
     good = (said["title"] != "") if layout == "letterboxd" else (said["imdb_id"] + said["tmdb_id"]) != ""
-    lacks = "title" if layout == "letterboxd" else "id of IMDb or TMDb, by which Trakt goes"
+    lacks = "a title" if layout == "letterboxd" else "an id of IMDb or TMDb, by which Trakt goes"
     if not good.any():
-        raise DataError(f"{path}: none of {len(said):,} films has a {lacks}")
+        raise DataError(f"{path}: none of {len(said):,} films has {lacks}")
     if not good.all():
         warnings.warn(f"{path}: {(~good).sum():,} of {len(said):,} films left out, without {lacks}",
                       MfrecWarning, stacklevel=2)

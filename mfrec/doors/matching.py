@@ -215,6 +215,8 @@ def ratings_in_file(model: Model, path: Path) -> pd.DataFrame:
     frame = as_named(model, frame, where)
     found = find_columns(frame, item_col=str(cols.item) if cols.item in frame else None, where=where,
                          rating_col=str(cols.rating) if cols.rating in frame else None, need=("rating",))
+    if not len(frame):
+        raise DataError(f"{where}: no rows, only a header")
     rows = with_items(model, frame, where)
     stars = pd.to_numeric(rows[found.rating], errors="coerce")
     low, high = model.scale

@@ -105,7 +105,7 @@ def legend(model: Model, liked: float | str | None, rows: pd.DataFrame) -> str:
     "What the columns of a list mean."
     bar = "in the upper third of their own" if liked == "own" else f"of {liked or liked_from(model)[0]:g} or more"
     chance = "chance: to be among the next ten picks; " if "chance" in rows else ""
-    return f"{chance}stars: as predicted; liked: the chance of a rating {bar}"
+    return f"{chance}liked: the chance of a rating {bar}"
 
 
 def lists_in_words(model: Model, found: pd.DataFrame, liked: float | str | None = None) -> str:
