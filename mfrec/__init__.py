@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the same names, for editors and type checkers
+    from mfrec.doors.exports import ratings_of as ratings_of, read_export as read_export
     from mfrec.doors.fetch import download as download
     from mfrec.doors.files import read_ratings as read_ratings
     from mfrec.doors.items import read_items as read_items, read_users as read_users
@@ -24,15 +25,18 @@ if TYPE_CHECKING:  # the same names, for editors and type checkers
     from mfrec.ratings.frames import describe_ratings as describe_ratings, rating_counts as rating_counts
     from mfrec.ratings.items import make_items as make_items
     from mfrec.ratings.sample import sample_items as sample_items, sample_ratings as sample_ratings
+    from mfrec.ratings.search import find_items as find_items
     from mfrec.ratings.splitting import check_disjoint as check_disjoint, k_folds as k_folds
     from mfrec.ratings.splitting import split_cold_items as split_cold_items, split_mask as split_mask
     from mfrec.ratings.splitting import split_random as split_random, split_time as split_time
     from mfrec.ratings.splitting import split_users as split_users
+    from mfrec.ratings.titles import match_titles as match_titles
     from mfrec.solvers.adam import AdamMF as AdamMF
     from mfrec.solvers.als import ALSMF as ALSMF
     from mfrec.solvers.bayes import BayesianMF as BayesianMF
     from mfrec.solvers.biases import BiasModel as BiasModel
     from mfrec.use.calibration import coverage_table as coverage_table
+    from mfrec.use.parts import write_lists as write_lists
     from mfrec.use.persist import load as load
     from mfrec.use.ranking import ranking_report as ranking_report
 
@@ -42,8 +46,11 @@ PLACES = {
     "doors.files": "read_ratings",
     "doors.items": "read_items read_users",
     "doors.fetch": "download",
+    "doors.exports": "ratings_of read_export",
     "ratings.frames": "describe_ratings rating_counts",
     "ratings.items": "make_items",
+    "ratings.titles": "match_titles",
+    "ratings.search": "find_items",
     "ratings.sample": "sample_items sample_ratings",
     "ratings.splitting": "check_disjoint k_folds split_cold_items split_mask split_random split_time "
                          "split_users",
@@ -56,6 +63,7 @@ PLACES = {
     "solvers.bayes": "BayesianMF",
     "use.calibration": "coverage_table",
     "use.persist": "load",
+    "use.parts": "write_lists",
     "use.ranking": "ranking_report",
 }
 HOMES = {name: module for module, names in PLACES.items() for name in names.split()}

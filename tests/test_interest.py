@@ -248,7 +248,7 @@ def test_real_sets(name, timely, liked, target):
     table = Interactions.from_frame(train, cols, *ids)
     if timely:
         table = replace(table, times=train[cols.time].to_numpy(np.float64))
-    learned = learn_interest(table)
+    learned = learn_interest(table, timely)
 
     def popularity(lists):
         return np.tile(table.item_counts.astype(float), (lists.shape[0], 1))

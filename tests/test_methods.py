@@ -102,6 +102,7 @@ def calls(rows, items, folder):
         "sample_predictions": ((rows, items), {"n": 3}),
         "add_unrated": ((), {"items": one}), "add_rated": ((people,), {}),
         "update": ((people,), {}), "partial_fit": ((people,), {}), "save": ((folder,), {}),
+        "with_interest": ((), {"seed": 1}), "recommend": ((user,), {"n": 3, "items": items}),
     }
 
 
@@ -111,8 +112,10 @@ def simple(found):
         return "Model", found.about, found.user.vectors.tolist(), found.item.vectors.tolist()
     if hasattr(found, "fit"):
         return type(found).__name__, simple(found.model_)
-    if isinstance(found, (pd.DataFrame, np.ndarray)):
-        return type(found).__name__, np.asarray(found).tolist()
+    if isinstance(found, pd.DataFrame):
+        found = found.astype(object).where(found.notna(), None).to_numpy()
+    if isinstance(found, np.ndarray):
+        return type(found).__name__, found.tolist()
     return found
 
 

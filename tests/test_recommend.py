@@ -53,7 +53,8 @@ def test_equal_to_scoring_everything(model, rated):
     assert np.allclose(lists.chance, among_next(choose.astype(np.float32), 10)[rows, at], rtol=0.01)
     seen = rated.groupby("userId").movieId.agg(set)
     assert not any(movie in seen[user] for user, movie in zip(lists.userId, lists.movieId))
-    assert (lists.n_ratings == rated.movieId.value_counts().reindex(lists.movieId, fill_value=0).to_numpy()).all()
+    n_ratings = rated.movieId.value_counts().reindex(lists.movieId, fill_value=0)
+    assert (lists.n_ratings == n_ratings.to_numpy()).all()
 
 
 def test_stars_are_those_of_predict_frame(model, rated):

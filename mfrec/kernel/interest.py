@@ -147,9 +147,6 @@ def among_next(chance: np.ndarray, n: int) -> np.ndarray:
     return out
 
 # %% ../../nbs/16_kernel.interest.ipynb #7c1e44a6
-FLOOR = 1e-3  # of 1 - d
-
-
 @record
 class Interest(ByRow):
     """Who would choose what, from lists of what they chose.
@@ -229,6 +226,9 @@ class Interest(ByRow):
         return np.where(np.equal.outer(items, asked), np.float32(0), inner * self.takes[asked])
 
 # %% ../../nbs/16_kernel.interest.ipynb #7c1e44a7
+FLOOR = 1e-3  # of 1 - d
+
+
 def interest_of(vectors: np.ndarray, values: np.ndarray, columns: np.ndarray, ridge: float) -> Interest:
     """Interest, with renown and appeal alike, by singular vectors (n_items, k) and values (k,) of choices
     whose columns are scaled (n_items,)."""

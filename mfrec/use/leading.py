@@ -66,7 +66,7 @@ class Leading(NamedTuple):
                 break
         return time
 
-
+# %% ../../nbs/45_use.leading.ipynb #45b00013
 class Leaders:
     """Finds the items that lead.
 

@@ -60,7 +60,8 @@ def main():
             row = {"users": len(model.user), "items": len(model.item), "rank": interest.vectors.shape[1],
                    "implicit": float(peer.stdout)}
             row |= {order: seconds(lambda: model.recommend(order=order)) for order in ("interest", "score")}
-            rows.append(row | {f"{order} ratio": row[order] / row["implicit"] for order in ("interest", "score")})
+            row |= {f"{order} ratio": row[order] / row["implicit"] for order in ("interest", "score")}
+            rows.append(row)
             print(json.dumps(rows[-1]), flush=True)
     args.out.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
 
