@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .options import (
-    ORDERS, AsJson, Diversity, Exclude, Length, Liked, ListModel, MinRatings, ModelDir, OfGenres, OfYears, Only,
-    Order, Popularity, Titles, check_name, check_one)
+    ORDERS, AsJson, Diversity, Exclude, Length, Liked, ListModel, MinRatings, ModelDir, OfGenres, OfYears,
+    Only, Order, Popularity, Titles, check_name, check_one)
 from ..errors import SettingError
 
 if TYPE_CHECKING:
@@ -84,17 +84,18 @@ def recommend(model_dir: ModelDir, user: AskingUser = None, rate: AskingRates = 
 
 # %% ../../nbs/71_doors.asking.ipynb #d4000009
 ExportArg = Annotated[Path, typer.Argument(
-    metavar="EXPORT", help="What Letterboxd, IMDb, Trakt, Goodreads, StoryGraph or MovieLens sent: a zip, a folder, "
-                           "a csv or json file.")]
+    metavar="EXPORT", help="What Letterboxd, IMDb, Trakt, Goodreads, StoryGraph or MovieLens sent: a zip, "
+                           "a folder, a csv or json file.")]
 ForService = Annotated[Path | None, typer.Option(
     "--out", metavar="FILE", help="Also write the list to this file, which a service imports.")]
 Service = Annotated[str | None, typer.Option(
-    "--layout", metavar="NAME", help="Whose import --out is for: letterboxd (csv) or trakt (json, or csv of ids). "
-                                     "Default: letterboxd for .csv, trakt for .json.")]
+    "--layout", metavar="NAME",
+    help="Whose import --out is for: letterboxd (csv) or trakt (json, or csv of ids). "
+         "Default: letterboxd for .csv, trakt for .json.")]
 
 
-def me(export: ExportArg, model_dir: ListModel, n: Length = 20, out: ForService = None, layout: Service = None,
-       items: Titles = None, as_json: AsJson = False):
+def me(export: ExportArg, model_dir: ListModel, n: Length = 20, out: ForService = None,
+       layout: Service = None, items: Titles = None, as_json: AsJson = False):
     """Read what you rated elsewhere; say what you like and what to watch next.
 
     Films you only watched are left out of the list, too. Your watchlist is ranked by the same score.

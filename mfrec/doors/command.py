@@ -22,9 +22,9 @@ import typer
 
 from .asking import find, me, recommend
 from .options import (
-    BASIS, SOLVERS, SPLITS, AsJson, DataArg, Decades, Duplicates, Factors, Genres, ItemCol, ItemColumns, Items,
-    KeepRatings, ModelDir, ModelOut, MoreItems, MoreUsers, RatingCol, Seed, Solver, TasteFeatures, TimeCol,
-    UserCol, UserColumns, UserSlopes, Users, check_name)
+    BASIS, SOLVERS, SPLITS, AsJson, DataArg, Decades, Duplicates, Factors, Genres, ItemCol, ItemColumns,
+    Items, KeepRatings, ModelDir, ModelOut, MoreItems, MoreUsers, RatingCol, Seed, Solver, TasteFeatures,
+    TimeCol, UserCol, UserColumns, UserSlopes, Users, check_name)
 from ..errors import MfrecError, MfrecWarning, SettingError
 
 if TYPE_CHECKING:

@@ -175,7 +175,7 @@ def make_solver(solver: str, factors: int | None, taste: int | None, seed: int, 
 
 # %% ../../nbs/70_doors.jobs.ipynb #d1d00002
 def keep_titles(model: Model, data: str, named: pd.DataFrame | None) -> tuple[Model, str]:
-    "The model with titles of its items, from those named or else from beside the ratings, and a line on that."
+    "The model with titles of its items, those named or else those beside the ratings, and a line on that."
     told = catalogue_of(titled_items(data, named), model.columns.item)
     known = told is not None and np.isin(model.item.ids.classes_, told[told.columns[0]]).mean()
     if told is None or (named is None and known < 0.5):

@@ -29,8 +29,8 @@ def check_list_file(path: Path, layout: str) -> None:
 
 
 def as_services_say(films: pd.DataFrame) -> pd.DataFrame:
-    """Films with `title` without brackets and moved articles, `year`, `imdb_id` ('tt0113277') and `tmdb_id`, all
-    of them text, '' where not known."""
+    """Films with `title` without brackets and moved articles, `year`, `imdb_id` ('tt0113277') and `tmdb_id`,
+    all of them text, '' where not known."""
     ids = known_ids(films)
     imdb, tmdb = (ids.get(f"{kind} id", [None] * len(films)) for kind in ("imdb", "tmdb"))
     return pd.DataFrame({
@@ -102,5 +102,6 @@ def write_list(films: pd.DataFrame, path: Path, layout: str = "letterboxd") -> i
     try:
         path.write_text(text, encoding="utf-8", newline="")
     except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error}); name a file in a folder that exists") from error
+        raise DataError(f"{path}: cannot be written ({error}); "
+                        "name a file in a folder that exists") from error
     return int(good.sum())

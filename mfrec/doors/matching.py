@@ -12,7 +12,6 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from .exports import read_export
@@ -49,7 +48,7 @@ def name_items(model: Model, items: str | None) -> Model:
 
 
 def model_for_lists(place: Path, items: str | None, order: str = "score") -> Model:
-    "The model saved in a folder, with titles where there are any, and with interest where the order needs it."
+    "The model saved in a folder, with titles where there are any, with interest where the order needs it."
     model = name_items(load(place), items)
     if model.item.interest is not None or order in ("rating", "lower"):
         return model
@@ -81,7 +80,7 @@ def find_films(model: Model, films: pd.DataFrame, what: str) -> pd.DataFrame:
 
 
 def did_you_mean(model: Model, films: pd.DataFrame, n: int = 1) -> list[str]:
-    "For each of some films that are not found the titles that were perhaps meant, as a remark; '' without any."
+    "For each of some films that are not found the titles that were perhaps meant, in words; '' without any."
     near = match_titles(films, needed_titles(model, "titles"), n_suggestions=n)["suggestions"]
     return [f"did you mean {' or '.join(titles)}?" if titles else "" for titles in near]
 
@@ -94,7 +93,8 @@ def warn_of_missed(model: Model, films: pd.DataFrame, found: pd.DataFrame, where
     some = films[missed].head(2)
     examples = [f"{title!r} ({remark or why})" for title, remark, why in
                 zip(some["title"], did_you_mean(model, some), found["how"][missed])]
-    said = f"{where}: {missed.sum():,} of {len(films):,} films are not among the model's, {', '.join(examples)}"
+    count = f"{missed.sum():,} of {len(films):,} films"
+    said = f"{where}: {count} are not among the model's, {', '.join(examples)}"
     if missed.all():
         raise DataError(said)
     warnings.warn(said, MfrecWarning, stacklevel=3)
@@ -179,7 +179,7 @@ def as_named(model: Model, frame: pd.DataFrame, where: str) -> pd.DataFrame:
 
 # %% ../../nbs/70_doors.matching.ipynb #d1e00011
 def with_items(model: Model, films: pd.DataFrame, where: str) -> pd.DataFrame:
-    "The films of a frame with ids or titles that are items of the model, with their ids; the others are said."
+    "The films of a frame with ids or titles that are items of the model, with ids; the others are said."
     own = str(model.columns.item)
     if own in films:
         known = films[own].isin(model.item.ids.classes_)
@@ -229,6 +229,6 @@ def ratings_in_file(model: Model, path: Path) -> pd.DataFrame:
     again = asked.duplicated([cols.user, cols.item])
     if again.any():
         twice = rows["title" if "title" in rows else cols.item][again].iloc[0]
-        raise DataError(f"{where}: {twice} is rated twice by one person ({again.sum():,} such); keep one of the "
-                        "ratings")
+        raise DataError(f"{where}: {twice} is rated twice by one person ({again.sum():,} such); "
+                        "keep one of the ratings")
     return asked.reset_index(drop=True)

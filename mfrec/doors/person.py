@@ -52,8 +52,9 @@ def read_person(model: Model, path: Path) -> Person:
         raise DataError(f"{path}: none of its {len(export.rated):,} rated films is among the "
                         f"{len(model.item):,} items of the model, {films['title'][0]!r} say")
     ids = found.iloc[:, 0]
-    watched = ids[films["list"] != "wanted"].dropna().unique().tolist()
-    wanted = [item for item in ids[films["list"] == "wanted"].dropna().unique().tolist() if item not in set(watched)]
+    listed = films["list"] == "wanted"
+    watched = ids[~listed].dropna().unique().tolist()
+    wanted = ids[listed & ~ids.isin(watched)].dropna().unique().tolist()
     return Person(export, films, found, ratings, watched, wanted)
 
 # %% ../../nbs/70_doors.person.ipynb #d1f0000a
@@ -72,19 +73,20 @@ def ways_in_words(found: pd.DataFrame) -> tuple[str, str]:
 def read_in_words(me: Person, model: Model) -> str:
     "What was read and what was found, in one paragraph."
     export, counts = me.export, me.export.counts
-    lost = ", ".join(f"{counts[what]:,} {said}" for what, said in (
-        ("repeated", "repeated"), ("no film", "no films but series or the like"), ("no title", "without a title"))
-        if counts[what])
+    whys = {"repeated": "repeated", "no film": "no films but series or the like",
+            "no title": "without a title"}
+    lost = ", ".join(f"{counts[what]:,} {why}" for what, why in whys.items() if counts[what])
     high = model.scale[1]
     scaled = [note for note in export.notes if "stars are" in note and not note.startswith(f"{high:g} ")]
-    doubts = [note for note in export.notes if note.startswith(("ratings below", "dates in", "unknown title"))]
+    marks = ("ratings below", "dates in", "unknown title")
+    doubts = [note for note in export.notes if note.startswith(marks)]
     matched, missed = ways_in_words(me.found)
     n_found = int(me.found.iloc[:, 0].notna().sum())
     parts = [f"{export.service}: {counts['rated']:,} films rated, {counts['seen']:,} only seen, "
-             f"{counts['wanted']:,} to watch" + (f"; of the other rows {lost}" if lost else "") + ".",
+             f"{counts['wanted']:,} to watch{f'; of the other rows {lost}' if lost else ''}.",
              *(f"{note[:1].upper()}{note[1:]}." for note in [*scaled, *doubts]),
              f"Of these {len(me.films):,} films {n_found:,} are among the {len(model.item):,} of the model: "
-             f"{matched or 'none'}." + (f" Not among them: {missed}." if missed else "")]
+             f"{matched or 'none'}.", f"Not among them: {missed}." if missed else ""]
     return textwrap.fill(" ".join(parts), WIDTH)
 
 
@@ -112,19 +114,20 @@ FEW = 3  # films that a genre must have, and that are added to draw it to the me
 
 
 def taste_of(me: Person, model: Model) -> pd.DataFrame:
-    """What a person prefers, by `feature`: `preference` in stars and `std`, the strongest evidence first; or, of
-    a model without features, the genres' distance from their mean and `films`."""
+    """What a person prefers, by `feature`: `preference` in stars and `std`, the strongest evidence first; or,
+    of a model without features, the genres' distance from their mean and `films`."""
     if model.item.features is not None and len(model.item.features.names):
         return model.fold_in(me.ratings).preferences("me")
     told, own = model.catalogue, me.ratings.columns[1]
     if told is None:
         return pd.DataFrame(columns=["feature", "preference"])
     genres = told.set_index(told.columns[0])["genres"].reindex(me.ratings[own]).to_numpy()
-    rows = pd.DataFrame({"feature": genres, "away": me.ratings["rating"] - me.ratings["rating"].mean()})
-    sums = rows.explode("feature").dropna().astype({"away": float}).groupby("feature")["away"].agg(["sum", "size"])
+    away = me.ratings["rating"] - me.ratings["rating"].mean()
+    rows = pd.DataFrame({"feature": genres, "away": away}).explode("feature").dropna()
+    sums = rows.astype({"away": float}).groupby("feature")["away"].agg(["sum", "size"])
     sums = sums[sums["size"] >= FEW]
-    found = pd.DataFrame({"feature": sums.index, "preference": (sums["sum"] / (sums["size"] + FEW)).to_numpy(),
-                          "films": sums["size"].to_numpy()})
+    drawn = sums["sum"] / (sums["size"] + FEW)
+    found = pd.DataFrame({"preference": drawn, "films": sums["size"]}).rename_axis("feature").reset_index()
     weight = found["preference"].abs() * np.sqrt(found["films"])
     return found.iloc[np.argsort(-weight, kind="stable")].reset_index(drop=True)
 

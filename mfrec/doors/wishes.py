@@ -103,7 +103,8 @@ MOST_SHOWN = 5  # people whose lists are printed
 
 def legend(model: Model, liked: float | str | None, rows: pd.DataFrame) -> str:
     "What the columns of a list mean."
-    bar = "in the upper third of their own" if liked == "own" else f"of {liked or liked_from(model)[0]:g} or more"
+    number = liked or liked_from(model)[0]
+    bar = "in the upper third of their own" if liked == "own" else f"of {number:g} or more"
     chance = "chance: to be among the next ten picks; " if "chance" in rows else ""
     return f"{chance}liked: the chance of a rating {bar}"
 
@@ -127,7 +128,8 @@ def five_to_watch(fitted: Fitted, items: pd.DataFrame) -> str:
     "What the first user of a fitted model or estimator might watch next, as text."
     model = fitted_model(with_interest(fitted))
     user = model.user.ids.classes_[0]
-    return f"What user {user} might watch next:\n" + lists_in_words(model, recommend(model, [user], 5, items=items))
+    found = recommend(model, [user], 5, items=items)
+    return f"What user {user} might watch next:\n{lists_in_words(model, found)}"
 
 
 def records(rows: pd.DataFrame) -> list[dict[str, Any]]:

@@ -194,9 +194,9 @@ TELLING = ("author", "authors", "imdb_id", "imdbId", "tmdb_id", "tmdbId", "goodr
 
 
 def catalogue_of(items: object, item_col: str | None = None) -> pd.DataFrame | None:
-    """Id, `title`, `year` and `genres` of the items in a frame, as `make_items` makes them, and what else tells
-    which item is meant: authors, ids elsewhere. None for a frame without titles, years and genres, and for
-    what is none."""
+    """Id, `title`, `year` and `genres` of the items in a frame, as `make_items` makes them, and what else
+    tells which item is meant: authors, ids elsewhere. None for a frame without titles, years and genres, and
+    for what is none."""
     if not isinstance(items, pd.DataFrame) or not {"title", "genres", "year"} & {*items.columns}:
         return None
     named = item_col if item_col in items else None
