@@ -174,6 +174,7 @@ def test_demo(mfrec, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, out, _ = mfrec("demo", "--n-ratings", 20_000)
     assert code == 0 and "Test RMSE" in out and "Ten test predictions" in out
+    assert "might watch next:\n#  title" in out and "mfrec recommend model --rate" in out.splitlines()[-1]
     assert all(
         (tmp_path / "mfrec-demo" / f"{name}.png").stat().st_size > 5_000
         for name in ("ratings", "learning_curve")

@@ -51,7 +51,8 @@ def with_titles(model: Model, before: pd.DataFrame | None, items: object) -> Mod
     new = catalogue_of(items, model.columns.item)
     if before is None or new is None:
         return replace(model, catalogue=before if new is None else new)
-    both = pd.concat([before, new.set_axis(before.columns, axis=1)], ignore_index=True)
+    new = new.rename(columns={new.columns[0]: before.columns[0]})
+    both = pd.concat([before, new], ignore_index=True)
     return replace(model, catalogue=both.drop_duplicates(both.columns[0], keep="last", ignore_index=True))
 
 # %% ../../nbs/42_use.updates.ipynb #58b04958
