@@ -90,34 +90,37 @@ def some_picks(shown: Interactions, hidden: Interactions, n_people: int, seed: i
 
 # %% ../../nbs/45_use.choice.ipynb #7c1e4531
 def traits_of(table: Interactions, half_life: float) -> np.ndarray:
-    """Logs (2, n_items + 1), float32, of the number of ratings and of timeliness (an infinite half-life: 0);
-    last those of an item without ratings."""
+    """Logs of the number of ratings, fame, and logs of timeliness (an infinite half-life: 0), float32
+    (3, n_items + 1); last those of an item without ratings."""
     counts = np.log(np.maximum(np.append(table.item_counts, 0), 0.5))
+    usual = counts[:-1] @ table.item_counts / max(len(table), 1)
     timely = np.zeros(len(counts))
     if np.isfinite(half_life):
         timely[:-1] = np.log(timeliness(table, half_life))
-    return np.array([counts, timely], np.float32)
+    return np.array([counts, np.maximum(counts - usual, 0) ** 2, timely], np.float32)
 
 # %% ../../nbs/45_use.choice.ipynb #7c1e4533
-ENTRIES = 1 << 18                        # scores of people in items that a thread works on at once
-SPREAD = np.array([1, 3, 0.5, 1, 1, 1])  # of the priors of log power, log base, growth and three exponents
+ENTRIES = 1 << 18                           # scores of people in items that a thread works on at once
+SPREAD = np.array([1, 3, 0.5, 1, 1, 1, 1])  # of the priors of log power, log base, growth and exponents
 
 
 class Choice(NamedTuple):
-    """How a score becomes a chance: `power`, `base` and `growth` of `Interest`; exponents of the number of
-    ratings, for renown and for appeal, and of timeliness; and the log-likelihood of a hidden pick."""
+    """How a score becomes a chance: `power`, `base` and `growth` of `Interest`; the exponent of renown; what
+    makes an item appeal: exponents of its number of ratings, fame and timeliness; the log-likelihood of a
+    hidden pick."""
     power: float
     base: float
     growth: float
     renown: float
     familiarity: float
+    fame: float
     timely: float
     fit: float = np.nan
 
 
 def _slopes(scores: np.ndarray, picks: Picks, traits: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Log-likelihood of the picks of people with `scores` (m, n), none negative; and its slopes by the
-    `weights` (6,): log power, log base, growth and exponents."""
+    `weights` (7,): log power, log base, growth and exponents."""
     n_chosen = np.diff(picks.lists.indptr)
     power, length = np.exp(weights[0]), np.log(np.maximum(n_chosen, 1))
     base = torch.from_numpy(np.exp(weights[1] + weights[2] * length).astype(np.float32))
@@ -145,13 +148,13 @@ def _slopes(scores: np.ndarray, picks: Picks, traits: np.ndarray, weights: np.nd
 
 def fit_choice(scores: np.ndarray, picks: Picks, traits: np.ndarray, start: Choice | None = None,
                workers: Workers = ALONE) -> Choice:
-    """What makes picks most likely, of people with `scores` (m, n) in items with traits (2, n); found by
+    """What makes picks most likely, of people with `scores` (m, n) in items with traits (3, n); found by
     LBFGS from where a similar fit ended."""
     scores = np.maximum(scores, 0)
     typical = float(np.sqrt(np.square(scores).mean())) if scores.size else 0.0
     length = np.log(np.maximum(np.diff(picks.lists.indptr), 1)).mean() if len(scores) else 0.0
     usual = np.log(np.exp(0.5 * traits[0]).mean())
-    center = np.array([0, np.log(0.1 * typical or 1.0) - 0.5 * length - usual, 0.5, 0.5, 0.0, 0])
+    center = np.array([0, np.log(0.1 * typical or 1.0) - 0.5 * length - usual, 0.5, 0.5, 0, 0, 0])
     size, n_picks = max(ENTRIES // scores.shape[1], 1), max(len(picks.items), 1)
     blocks = [slice(at, min(at + size, len(scores))) for at in range(0, len(scores), size)]
     work = [(scores[at], picks.take(at)) for at in blocks]
@@ -163,8 +166,8 @@ def fit_choice(scores: np.ndarray, picks: Picks, traits: np.ndarray, start: Choi
             total += part
         return -total[0] / n_picks, -total[1:] / n_picks
 
-    first = center if start is None else np.array([*np.log(start[:2]), *start[2:6]])
-    bounds = [(None, None)] * 5 + [(0, None)]
+    first = center if start is None else np.array([*np.log(start[:2]), *start[2:7]])
+    bounds = [(None, None)] * 6 + [(0, None)]
     found = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 3e-6})
     weights = [*np.exp(found.x[:2]).tolist(), *found.x[2:].tolist()]
     return Choice._make([*weights, -float(found.fun)])
@@ -264,7 +267,7 @@ def interest_at(table: Interactions, settings: Settings, choice: Choice, seed: i
     "Interest of a table by given settings and choice, with the appeal of its items."
     interest = Decomposed(table, seed, workers).interest(settings)
     traits = traits_of(table, settings.half_life)
-    appeal = np.array([choice.familiarity, choice.timely], np.float32) @ traits
+    appeal = np.array([choice.familiarity, choice.fame, choice.timely], np.float32) @ traits
     renown = np.exp(np.float32(choice.renown) * traits[0])
     return replace(interest, renown=renown, appeal=appeal, power=choice.power, base=choice.base,
                    growth=choice.growth, about=settings._asdict() | choice._asdict())
