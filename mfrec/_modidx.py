@@ -259,6 +259,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'mfrec.kernel.interest._orthonormal': ( 'kernel.interest.html#_orthonormal',
                                                                                'mfrec/kernel/interest.py'),
                                        'mfrec.kernel.interest.among_next': ('kernel.interest.html#among_next', 'mfrec/kernel/interest.py'),
+                                       'mfrec.kernel.interest.eigen': ('kernel.interest.html#eigen', 'mfrec/kernel/interest.py'),
                                        'mfrec.kernel.interest.gram': ('kernel.interest.html#gram', 'mfrec/kernel/interest.py'),
                                        'mfrec.kernel.interest.interest_of': ( 'kernel.interest.html#interest_of',
                                                                               'mfrec/kernel/interest.py'),

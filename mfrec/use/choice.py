@@ -18,6 +18,7 @@ from scipy.optimize import minimize, minimize_scalar
 
 from ..errors import DataError
 from ..kernel.machine import ALONE, Workers, check_seed, local_state
+from ..kernel.progress import progress_bar
 from ..ratings.rows import Interactions
 from ..kernel.interest import EXACT, Interest, interest_of, lists_of, scaled_choices, singular_vectors
 
@@ -246,8 +247,10 @@ def choose_settings(shown: Interactions, hidden: Interactions, timely: bool, see
             scores = table.interest(settings, spare).scores(picks.lists, workers)
             traits = traits_of(shown, settings.half_life)[:, :-1]
             tried[place] = fit_choice(scores, picks, traits, start, workers)
+            bar.update()
         return tried[place]
 
+    bar = progress_bar(desc="interest", unit=" settings")
     place = tuple(min(at, len(grid) - 1) for at, grid in zip(START, grids))
     best, moved = fit(place, None), len(picks.items) > 0
     while moved:
@@ -259,6 +262,7 @@ def choose_settings(shown: Interactions, hidden: Interactions, timely: bool, see
                     break
                 place, best = other, tried[other]
                 moved = True
+    bar.close()
     return settings_at(place), best
 
 # %% ../../nbs/45_use.choice.ipynb #7c1e4551
