@@ -1,4 +1,6 @@
 "The sampler against closed forms and joint draws; the estimator on planted and real ratings."
+from dataclasses import FrozenInstanceError, replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,7 +19,7 @@ from mfrec.solvers.bayes import BayesianMF, rating_levels
 from mfrec.solvers.gibbs import HyperPriors, Rotated, Sampler, draw_hyper, draw_noise
 from mfrec.solvers.levels import (
     Codes, ProbitSampler, draw_latent, fit_thresholds, start_thresholds, tail_deviate)
-from mfrec.testing import geweke_scores, tiny_sampler
+from mfrec.testing import draw_joint, geweke_scores, tiny_sampler
 from mfrec.use.calibration import coverage, coverage_table, pit_values
 
 FAST = dict(n_factors=6, n_samples=12, burn_in=3, n_taste=16)
@@ -97,11 +99,34 @@ def test_the_joint_test_sees_the_missing_term():
 
 def test_without_features_and_with_one_noise_a_sweep_still_works():
     sampler, *_ = tiny_sampler(HyperPriors(0.3, noise_dof=None))
-    sampler.features = tuple(
-        Rotated.of(torch.zeros(6, 0, dtype=torch.float64), torch.ones(6, dtype=torch.bool)) for _ in range(2)
-    )
-    draw = sampler.sweep()
-    assert torch.isfinite(draw.user).all() and bool((sampler.noise == sampler.noise[0]).all())
+    none = Rotated.of(torch.zeros(6, 0, dtype=torch.float64), torch.ones(6, dtype=torch.bool))
+    sampler = replace(sampler, features=(none, none))
+    state, _ = sampler.step(sampler.start())
+    noise, _ = state.noise
+    assert torch.isfinite(state.user).all() and bool((noise == noise[0]).all())
+
+
+@pytest.mark.parametrize("kind", ["numbers", *KINDS])
+def test_a_step_leaves_the_sampler_and_the_state_before_as_they_were(kind):
+    sampler, pairs = tiny_sampler(**KINDS.get(kind, {}))
+    rng = np.random.default_rng(0)
+    sampler, state = draw_joint(sampler, sampler.start(), pairs, rng)
+
+    def ratings():
+        return [bucket.values for part in (sampler.users, sampler.items) for bucket in part.groups.buckets]
+
+    kept = vars(sampler) | vars(state)
+    arrays = [state.user, state.item, *state.noise, state.thresholds, *ratings()]
+    copies = [array.clone() for array in arrays]
+    after, _ = sampler.step(state)
+    assert all(torch.equal(array, copy) for array, copy in zip(arrays, copies))
+    assert all(kept[name] is value for name, value in (vars(sampler) | vars(state)).items())
+    assert not torch.equal(after.user, state.user) and not torch.equal(after.item, state.item)
+    assert after.rng is state.rng and after.generator is state.generator
+    with pytest.raises(FrozenInstanceError):
+        state.alpha = 1.0
+    with pytest.raises(FrozenInstanceError):
+        sampler.relax = 0.0
 
 
 def test_rows_without_ratings_have_no_say_in_the_hyper_parameters():
@@ -491,13 +516,14 @@ def test_slopes_need_features_of_items(sample):
 
 def test_known_columns_stay_as_they_are(monkeypatch, sample, items):
     seen, widths = [], []
-    sweep = Sampler.sweep
-    monkeypatch.setattr(Sampler, "sweep", lambda self: seen.append((self, draw := sweep(self))) or draw)
+    step = Sampler.step
+    monkeypatch.setattr(Sampler, "step",
+                        lambda self, state: seen.append((self, *(both := step(self, state)))) or both)
     BayesianMF(**FAST, user_slopes=True, likelihood="numbers").fit(sample[0], items=items)
-    for sampler, draw in seen:
-        assert torch.equal(draw.item[:, sampler.k:-1], sampler.known)
+    for sampler, state, draw in seen:
+        assert torch.equal(state.item[:, sampler.k:-1], sampler.known)
         assert torch.equal(draw.item_before[:, sampler.k:-1], sampler.known)
-        widths.append(draw.user.shape[1])
+        widths.append(state.user.shape[1])
         assert draw.hypers[0].mean[:, sampler.k:-1].abs().max() == 0  # the slopes' mean is pinned
         assert torch.allclose(draw.hypers[1].mean[:, sampler.k:-1], sampler.known)
     assert set(widths) == {FAST["n_factors"] + seen[0][0].known.shape[1] + 1}

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['EXPLAINED', 'BIAS_RIDGE', 'AHEAD', 'AHEAD_FROM', 'PATIENCE', 'MIN_GAIN', 'NOISE_RATINGS', 'HEAVY_TAILS', 'TAIL_REG',
-           'pair_rmse', 'is_crowded', 'choose_factors', 'ridge_prior', 'side_features', 'start_parts', 'start_part',
-           'first_guess', 'Sweeps', 'sweep_over', 'next_prior', 'run_sweeps', 'sweeps_rmse', 'ridge_spread',
-           'has_heavy_tails', 'ALSMF', 'solve_in_turn', 'map_to_stars', 'row_prior', 'solution_of_sweeps']
+           'pair_values', 'pair_rmse', 'is_crowded', 'choose_factors', 'ridge_prior', 'side_features', 'start_parts',
+           'start_part', 'first_guess', 'Sweeps', 'sweep_over', 'next_prior', 'run_sweeps', 'sweeps_rmse',
+           'ridge_spread', 'has_heavy_tails', 'ALSMF', 'solve_in_turn', 'map_to_stars', 'row_prior',
+           'solution_of_sweeps']
 
 # %% ../../nbs/32_solvers.als.ipynb #adb08e4c
 from collections.abc import Sequence
@@ -29,16 +30,24 @@ from ..kernel.taste import Taste, TasteBasis, taste_features
 from ..model.estimator import RatingEstimator, Solution, center_solution
 from ..model.records import RowPrior
 from ..model.spread import spread_of
-from ..ratings.rows import Interactions, Units
+from ..ratings.rows import Interactions, Pairs, Units
 
 # %% ../../nbs/32_solvers.als.ipynb #b4fc22f5
+def pair_values(users: Tensor, items: Tensor, pairs: Pairs, block: int = 1 << 16) -> Tensor:
+    "p·q + b_u + b_i for pairs of positions."
+    values = [users.new_empty(0)]
+    for _, some in pairs.blocks(block):
+        p, q = users[some.users], items[some.items]
+        values.append((p[:, :-1] * q[:, :-1]).sum(1) + p[:, -1] + q[:, -1])
+    return torch.cat(values)
+
+
 def pair_rmse(users: Tensor, items: Tensor, table: Interactions, unit: float = 1.0) -> float:
     "RMSE, times `unit`, of p·q + b_u + b_i on a table, in blocks that bound the memory."
     squares = []
     for _, block in table.blocks(1 << 16):
-        p, q = users[block.users], items[block.items]
-        predicted = (p[:, :-1] * q[:, :-1]).sum(1) + p[:, -1] + q[:, -1]
-        squares.append((predicted - torch.as_tensor(block.ratings)).double().square())
+        errors = pair_values(users, items, block) - torch.as_tensor(block.ratings)
+        squares.append(errors.double().square())
     return unit * float(torch.cat(squares).mean().sqrt())
 
 # %% ../../nbs/32_solvers.als.ipynb #09e8cc2c

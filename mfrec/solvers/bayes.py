@@ -28,9 +28,10 @@ from ..kernel.taste import Taste, TasteBasis, taste_features
 from ..model.estimator import RatingEstimator, Solution, center_solution
 from ..model.link import Levels, level_probabilities
 from ..ratings.rows import Interactions, Pairs, Units
-from .als import Sweeps, choose_factors, is_crowded, ridge_prior, run_sweeps, start_parts
+from .als import (Sweeps, choose_factors, is_crowded, pair_values, ridge_prior, run_sweeps,
+                               start_parts)
 from .draws import DrawnPrior, Draws
-from .gibbs import Draw, Hyper, Rotated, Sampler, default_priors, pair_values
+from .gibbs import ChainState, Draw, Hyper, Rotated, Sampler, default_priors
 from .levels import Codes, ProbitSampler
 
 # %% ../../nbs/37_solvers.bayes.ipynb #0a8fde14
@@ -86,22 +87,20 @@ class Summary:
         self.thresholds: Tensor | float = 0.0
         self.count = 0
 
-    def add(self, draw: Draw, sampler: Sampler) -> None:
-        "Take in a draw."
+    def add(self, state: ChainState, draw: Draw, dof: float | None) -> None:
+        "Take in a step of a chain whose rows' noise has so many degrees of freedom."
         self.mean.add(draw.user_mean, draw.item_before)
-        self.mean.add(draw.user, draw.item_mean)
+        self.mean.add(state.user, draw.item_mean)
         self.count += 1
         if self.count >= (len(self.draws) + 1) * self.every:
             of_user, of_item = draw.hypers
-            users = torch.cat([draw.user, new_row(of_user, sampler.rng)])
-            self.draws.append((users, torch.cat([draw.item, new_row(of_item, sampler.rng)])))
+            users = torch.cat([state.user, new_row(of_user, state.rng)])
+            self.draws.append((users, torch.cat([state.item, new_row(of_item, state.rng)])))
             self.hypers.append(draw.hypers)
-        dof = sampler.priors.noise_dof
-        for side, (noise, alpha) in enumerate(zip(draw.noise, (sampler.alpha, 1.0))):
+        for side, (noise, alpha) in enumerate(zip(state.noise, (state.alpha, 1.0))):
             unseen = (1 if dof is None else dof / (dof - 2)) / alpha  # prior mean of a row's noise variance
             self.noise[side] = self.noise[side] + torch.cat([1 / noise, noise.new_tensor([unseen])]).sqrt()
-        if draw.thresholds is not None:
-            self.thresholds = self.thresholds + draw.thresholds
+        self.thresholds = self.thresholds + state.thresholds
 
     def mean_noise(self) -> list[np.ndarray]:
         "Mean noise of users and of items, and of unknown ones (n + 1,), as variances."
@@ -190,47 +189,48 @@ class Watch:
         self.total: np.ndarray | float = 0.0
         self.count = 0
 
-    def __call__(self, draw: Draw, kept: bool) -> dict[str, float]:
+    def __call__(self, state: ChainState, draw: Draw, kept: bool) -> dict[str, float]:
         given_items = pair_values(draw.user_mean, draw.item_before, self.pairs)
-        given_users = pair_values(draw.user, draw.item_mean, self.pairs)
+        given_users = pair_values(state.user, draw.item_mean, self.pairs)
         value = (given_items + given_users).cpu().numpy() / 2
-        if draw.thresholds is None:
+        if not len(self.levels):
             value = self.units.mean + self.units.deviation * value
         else:
-            precision = draw.noise[0][self.pairs.users] * draw.noise[1][self.pairs.items]
+            precision = state.noise[0][self.pairs.users] * state.noise[1][self.pairs.items]
             sd = precision.rsqrt().cpu().numpy()
-            value = level_probabilities(value, sd, draw.thresholds.cpu().numpy()) @ self.levels
+            value = level_probabilities(value, sd, state.thresholds.cpu().numpy()) @ self.levels
         if kept:
             self.total, self.count = self.total + value, self.count + 1
             value = np.asarray(self.total / self.count)
         return {"validation_rmse": float(np.sqrt(np.mean((value - self.actual) ** 2)))}
 
 
-def run_chain(sampler: Sampler, burn_in: int, n_samples: int, passes: Passes, watch: Watch | None = None,
-              unit: float = 1.0) -> Summary:
-    """Run burn_in + n_samples sweeps; returns the summary of the latter.
+def run_chain(sampler: Sampler, first: ChainState, burn_in: int, n_samples: int, passes: Passes,
+              watch: Watch | None = None, unit: float = 1.0) -> Summary:
+    """Run burn_in + n_samples sweeps from a `first` state; returns the summary of the latter.
 
     Noise in the history is times `unit`. A chain that is stopped ends with what it has, once two draws are
     kept. Raises TrainingError, naming the sweep, if numbers cease to be finite.
     """
-    summary = Summary(sampler.d - 1, n_samples, (sampler.by_user.counts, sampler.by_item.counts))
+    counts = sampler.users.groups.counts, sampler.items.groups.counts
+    summary = Summary(first.user.shape[1] - 1, n_samples, counts)
 
-    def step(summary: Summary, number: int) -> tuple[Summary, dict[str, Any]]:
+    def step(state: ChainState, number: int) -> tuple[ChainState, dict[str, Any]]:
         try:
-            draw = sampler.sweep()
+            state, draw = sampler.step(state)
         except (TrainingError, np.linalg.LinAlgError, torch.linalg.LinAlgError) as error:
             raise TrainingError(f"sweep {number}: {error}") from error
-        parts = [part for part in (draw.user, draw.item, draw.thresholds) if part is not None]
-        if not all(bool(torch.isfinite(part.sum())) for part in parts):
+        if not all(bool(torch.isfinite(x.sum())) for x in (state.user, state.item, state.thresholds)):
             raise TrainingError(f"sweep {number}: factors are not finite; look for ratings that are huge")
         if number > burn_in:
-            summary.add(draw, sampler)
-        user_ridge, item_ridge = sampler.ridges
-        row = {"noise": unit * sampler.noise_sd(), "user_ridge": user_ridge, "item_ridge": item_ridge}
-        return summary, row | (watch(draw, number > burn_in) if watch else {})
+            summary.add(state, draw, sampler.priors.noise_dof)
+        user_ridge, item_ridge = state.ridges
+        row = {"noise": unit * sampler.noise_sd(state), "user_ridge": user_ridge, "item_ridge": item_ridge}
+        return state, row | (watch(state, draw, number > burn_in) if watch else {})
 
-    return passes.run(summary, step, range(1, burn_in + n_samples + 1), "sweep", "sampling",
-                      ready=lambda summary: len(summary.draws) >= 2)
+    passes.run(first, step, range(1, burn_in + n_samples + 1), "sweep", "sampling",
+               ready=lambda state: len(summary.draws) >= 2)
+    return summary
 
 # %% ../../nbs/37_solvers.bayes.ipynb #187cff36
 START_SWEEPS, START_TASTE = 6, 64  # of the ALS that the chain starts from
@@ -262,8 +262,8 @@ def start_rows(table: Interactions, n_factors: int, blocks: FeatureBlocks, seed:
 
 
 def start_chain(data: Interactions, start: Sweeps, levels: np.ndarray, blocks: FeatureBlocks, seed: int,
-                workers: Workers, user_slopes: bool = False) -> Sampler:
-    "A sampler that goes on from `start`; with `user_slopes`, users have slopes on the items' given features."
+                workers: Workers, user_slopes: bool = False) -> tuple[Sampler, ChainState]:
+    "A sampler, with users' slopes on the items' given features if so asked, and its state at the `start`."
     users, items = start.users, start.items
     device = users.vectors.device
     of_users, of_items = (torch.as_tensor(table, device=device) for table in blocks.tables())
@@ -275,8 +275,8 @@ def start_chain(data: Interactions, start: Sweeps, levels: np.ndarray, blocks: F
         pairs = on_device(data, device)
         codes = torch.as_tensor(np.searchsorted(levels, data.ratings), device=device)
         kind = partial(ProbitSampler, codes=Codes(codes, len(levels), Pairs(pairs.users, pairs.items)))
-    return kind(users, items, features, priors, start.noise_precision, seed=seed, workers=workers,
-                relax=RELAX, known=known)
+    sampler = kind(users, items, features, priors, workers, RELAX, known=known)
+    return sampler, sampler.start(start.noise_precision, seed)
 
 # %% ../../nbs/37_solvers.bayes.ipynb #2bcbae63
 class BayesianMF(RatingEstimator):
@@ -364,11 +364,11 @@ def sample(bayes: BayesianMF, data: Interactions, content: Content, passes: Pass
     with Workers(bayes.n_jobs, device) as workers:  # one torch thread outside: no sum depends on n_jobs
         blocks = feature_blocks(data, n_taste, content, bayes.seed)
         start = start_rows(data.standardized(), k, blocks, bayes.seed, device, workers, passes)
-        sampler = start_chain(data, start, levels, blocks, bayes.seed, workers, bayes.user_slopes)
+        sampler, first = start_chain(data, start, levels, blocks, bayes.seed, workers, bayes.user_slopes)
         rows = passes.validation
         watch = None if rows is None else Watch(rows, data.units, levels, device)
         unit = noise_unit(data.units, levels)
-        summary = run_chain(sampler, bayes.burn_in, bayes.n_samples, passes, watch, unit)
+        summary = run_chain(sampler, first, bayes.burn_in, bayes.n_samples, passes, watch, unit)
         found = solution_of_chain(summary, data, levels, sampler.features, blocks, bayes.user_slopes)
         return replace(found, history=passes.history.set_index("sweep"))
 

@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['NOISE_DOF', 'KNOWN_PRECISION', 'HyperPriors', 'default_priors', 'Rotated', 'draw_wishart', 'Hyper', 'draw_hyper',
            'Fit', 'draw_noise', 'draw_alpha', 'Drawn', 'draw_rows', 'split_known', 'join_known', 'join_prior',
-           'subtract_values', 'without_bias', 'Draw', 'scatter_vectors', 'Chain', 'HalfSweeps', 'Sampler',
-           'pair_values']
+           'subtract_values', 'without_bias', 'ChainState', 'Draw', 'scatter_vectors', 'Chain', 'HalfSweeps', 'Sampler']
 
 # %% ../../nbs/33_solvers.gibbs.ipynb #3beea3c3
 from dataclasses import dataclass, replace
@@ -20,7 +19,6 @@ from ..kernel.machine import ALONE, Workers
 from ..kernel.normal_equations import (Bucket, Known, Prior, RowGroups, bucket_system, default_budget,
                                            factorize, gather_table, predict_rows)
 from ..kernel.priors import Part
-from ..ratings.rows import Pairs
 
 # %% ../../nbs/33_solvers.gibbs.ipynb #ffea0e60
 NOISE_DOF = 16.0
@@ -237,16 +235,29 @@ def without_bias(columns: Tensor) -> Tensor:
 
 # %% ../../nbs/33_solvers.gibbs.ipynb #f8592c56
 @dataclass(frozen=True)
-class Draw:
-    "A state of the chain. Means are conditional: `user_mean` given `item_before`, `item_mean` given `user`."
+class ChainState:
+    """Where a chain is. The two generators move when drawn from, and the next state has the same ones: a
+    chain goes on from its latest state only."""
     user: Tensor
     item: Tensor
+    noise: tuple[Tensor, Tensor]  # precision of users, and of items
+    alpha: float  # precision of all
+    ridges: tuple[float, float]
+    thresholds: Tensor  # of an ordered probit, else none
+    rng: np.random.Generator
+    generator: torch.Generator
+
+    def normal(self, rows: Tensor) -> Tensor:
+        "Standard normal numbers like `rows`, drawn at once so that they do not depend on buckets or threads."
+        return torch.randn(rows.shape, generator=self.generator, dtype=rows.dtype, device=rows.device)
+
+
+class Draw(NamedTuple):
+    "What a step drew on its way: conditional means, of users given `item_before` and of items given users."
     user_mean: Tensor
     item_mean: Tensor
     item_before: Tensor
     hypers: tuple[Hyper, Hyper]
-    noise: tuple[Tensor, Tensor]  # precision of users, and of items
-    thresholds: Tensor | None = None  # of an ordered probit
 
 
 def scatter_vectors(part: Part, normal: Tensor) -> Tensor:
@@ -257,62 +268,61 @@ def scatter_vectors(part: Part, normal: Tensor) -> Tensor:
     return part.vectors + torch.cat([part.spread[:-1, :k], part.spread[:-1, 2 * k:]], 1).sqrt() * normal
 
 # %% ../../nbs/33_solvers.gibbs.ipynb #e8734642
+@dataclass(frozen=True)
 class Chain:
-    """Where a Gibbs chain over one table of ratings is.
+    """What a Gibbs chain over one table of ratings is given.
 
-    `users` and `items` hold the standardized ratings by row and where it starts; `features` also set the
-    precision, float32 or float64. With `known` columns of the items (n_items, f), which stay as they are,
-    users have slopes on these: rows are [factors, slopes or known, bias].
+    `users` and `items` hold the standardized ratings by row and where the chain starts, in float32 or float64
+    as is all the rest. With `known` columns of the items (n_items, f), which stay as they are, users have
+    slopes on these: rows are [factors, slopes or known, bias].
     """
-    def __init__(self, users: Part, items: Part, features: tuple[Rotated, Rotated], priors: HyperPriors,
-                 noise_precision: float = 2.0, seed: int = 0, workers: Workers = ALONE, relax: float = 0.0,
-                 beta_term: bool = True, known: Tensor | None = None):
-        self.features, self.priors = features, priors
-        self.workers, self.relax = workers, relax
-        self.beta_term = beta_term
-        self.like = features[0].values
-        self.by_user, self.by_item = users.groups, items.groups
-        self.rated = users.rated, items.rated
-        self.generator = torch.Generator(self.like.device).manual_seed(seed)
-        self.rng = np.random.default_rng(seed)
-        self.ridges = [1.0, 1.0]
-        self.alpha = noise_precision
-        self.noise = self.like.new_full((self.by_user.n_rows,), noise_precision)
-        self.item_noise = self.like.new_ones(self.by_item.n_rows)
-        self.user = scatter_vectors(users, self.normal(users.vectors))
-        self.item = scatter_vectors(items, self.normal(items.vectors))
-        self.known = self.like.new_zeros(self.by_item.n_rows, 0) if known is None else known
-        self.k = users.vectors.shape[1] - 1
-        self.d = self.k + 1 + self.known.shape[1]
-        if self.known.shape[1]:
-            slopes = self.priors.slope_variance ** 0.5 * self.normal(self.user[:, :1] + self.known[0])
-            self.user, self.item = join_known(self.user, slopes), join_known(self.item, self.known)
-            self.by_user = replace(self.by_user, budget=default_budget(self.d - 1, self.known.device))
+    users: Part
+    items: Part
+    features: tuple[Rotated, Rotated]
+    priors: HyperPriors
+    workers: Workers = ALONE
+    relax: float = 0.0
+    beta_term: bool = True
+    known: Tensor | None = None
 
-    def normal(self, rows: Tensor) -> Tensor:
-        "Standard normal numbers like `rows`, drawn at once so that they do not depend on buckets or threads."
-        like = self.like
-        return torch.randn(rows.shape, generator=self.generator, dtype=like.dtype, device=like.device)
+    @property
+    def k(self) -> int:
+        "Factors."
+        return self.users.vectors.shape[1] - 1
 
-    def tensor(self, array: np.ndarray) -> Tensor:
-        "An array as a tensor like those of the chain."
-        return torch.as_tensor(array).to(self.like)
+    @property
+    def by_user(self) -> RowGroups:
+        "The users' ratings; where users have slopes, in smaller blocks."
+        width = self.k + (0 if self.known is None else self.known.shape[1])
+        return replace(self.users.groups, budget=default_budget(width, self.users.vectors.device))
+
+    def start(self, noise_precision: float = 2.0, seed: int = 0) -> ChainState:
+        "The first state: both sides' vectors, moved at random."
+        user, item = self.users.vectors, self.items.vectors
+        noise = user.new_full((len(user),), noise_precision), item.new_ones(len(item))
+        rng, generator = np.random.default_rng(seed), torch.Generator(user.device).manual_seed(seed)
+        state = ChainState(user, item, noise, noise_precision, (1.0, 1.0), user.new_zeros(0), rng, generator)
+        user = scatter_vectors(self.users, state.normal(user))
+        item = scatter_vectors(self.items, state.normal(item))
+        if self.known is not None:
+            slopes = self.priors.slope_variance ** 0.5 * state.normal(user[:, :1] + self.known[0])
+            user, item = join_known(user, slopes), join_known(item, self.known)
+        return replace(state, user=user, item=item)
 
 # %% ../../nbs/33_solvers.gibbs.ipynb #7ea30003
 class HalfSweeps(Chain):
     "A chain that can draw one side given the other."
-    def draw_prior(self, side: int, rows: Tensor) -> Hyper:
-        """Hyper-parameters of one side given its rows; its ridge is kept for the next time. Of users also the
-        precision of their slopes, whose mean is zero."""
+    def draw_prior(self, state: ChainState, side: int, rows: Tensor) -> Hyper:
+        "Hyper-parameters of one side given its rows. Of users also the precision of slopes, whose mean is 0."
         rows, slopes = split_known(rows, self.k)
-        hyper = draw_hyper(rows, self.rated[side], self.features[side], self.ridges[side], self.priors,
-                           self.rng, self.beta_term)
-        self.ridges[side] = hyper.ridge
+        rated = (self.users, self.items)[side].rated
+        hyper = draw_hyper(rows, rated, self.features[side], state.ridges[side], self.priors, state.rng,
+                           self.beta_term)
         if side == 1 or not slopes.shape[1]:
             return hyper
-        own = slopes[self.rated[0]].double().cpu().numpy()
-        dof, scale = self.slope_scale(split_known(self.item, self.k)[1])
-        precision = self.tensor(draw_wishart(dof + len(own), scale + own.T @ own, self.rng))
+        own = slopes[rated].double().cpu().numpy()
+        dof, scale = self.slope_scale(split_known(state.item, self.k)[1])
+        precision = torch.as_tensor(draw_wishart(dof + len(own), scale + own.T @ own, state.rng)).to(rows)
         none = np.zeros((len(hyper.slopes), len(precision)))
         return join_prior(hyper, torch.zeros_like(slopes), precision, none)
 
@@ -323,25 +333,24 @@ class HalfSweeps(Chain):
         dof = f + self.priors.extra_dof
         return dof, dof * self.priors.slope_variance * size * np.eye(f)
 
-    def draw_side(self, side: int, rows: Tensor, groups: RowGroups, table: Tensor,
-                  noise: Tensor) -> tuple[Hyper, Drawn, Fit]:
+    def draw_side(self, state: ChainState, side: int, rows: Tensor, groups: RowGroups,
+                  table: Tensor) -> tuple[Hyper, Drawn, Fit]:
         "Hyper-parameters and rows of one side, drawn given its rows as they are, and how well these fit."
-        hyper = self.draw_prior(side, rows)
-        known = Known(table, Prior(hyper.precision, hyper.mean), noise)
-        drawn = draw_rows(groups, known, self.normal(rows), rows, self.relax, self.workers)
+        hyper = self.draw_prior(state, side, rows)
+        known = Known(table, Prior(hyper.precision, hyper.mean), state.noise[side])
+        drawn = draw_rows(groups, known, state.normal(rows), rows, self.relax, self.workers)
         squares, counts = drawn.squared_errors.double(), groups.counts.double()
         return hyper, drawn, Fit(squares.cpu().numpy(), counts.cpu().numpy())
 
-    def draw_items(self, rows: Tensor) -> tuple[Hyper, Drawn, Fit]:
+    def draw_items(self, state: ChainState, groups: RowGroups) -> tuple[Hyper, Drawn, Fit]:
         "The items: without their known columns, from ratings less what these say, then with them again."
-        if not self.known.shape[1]:
-            table = gather_table(self.user, self.noise)
-            return self.draw_side(1, rows, self.by_item, table, self.item_noise)
-        (rows, known), (users, slopes) = split_known(rows, self.k), split_known(self.user, self.k)
+        if self.known is None:
+            return self.draw_side(state, 1, state.item, groups, gather_table(state.user, state.noise[0]))
+        (rows, known), (users, slopes) = (split_known(both, self.k) for both in (state.item, state.user))
         table = gather_table(without_bias(known))
         told = predict_rows(self.by_user, table, without_bias(slopes), self.workers)
-        table, groups = gather_table(users, self.noise), subtract_values(self.by_item, told)
-        hyper, drawn, fit = self.draw_side(1, rows, groups, table, self.item_noise)
+        table, groups = gather_table(users, state.noise[0]), subtract_values(groups, told)
+        hyper, drawn, fit = self.draw_side(state, 1, rows, groups, table)
         f = known.shape[1]  # how features lead to these columns needs no slopes: see drawn_prior
         none, precision = np.zeros((len(hyper.slopes), f)), KNOWN_PRECISION * torch.eye(f).to(known)
         whole = Drawn(join_known(drawn.vectors, known), join_known(drawn.means, known), drawn.squared_errors)
@@ -349,48 +358,37 @@ class HalfSweeps(Chain):
 
 # %% ../../nbs/33_solvers.gibbs.ipynb #af9b4a48
 class Sampler(HalfSweeps):
-    "A Gibbs chain over one table of ratings; `sweep()` moves it."
-    def sweep(self) -> Draw:
-        "Users with their hyper-parameters and noise, then items with theirs."
-        before, dof = self.item, self.priors.noise_dof
-        table, one = gather_table(before, self.item_noise), self.user.new_ones(1, self.d)
-        hyper, users, fit = self.draw_side(0, self.user, self.by_user, table, self.noise)
-        noise = draw_noise(*fit, self.alpha, dof, self.rng)
-        self.alpha = draw_alpha(noise, *fit, self.priors, self.rng)
-        self.noise = self.tensor(np.full(len(noise), self.alpha) if dof is None else noise)
-        self.user, user_mean, before, unit = self.rescale(users.vectors, users.means, before, one)
-        item_hyper, items, fit = self.draw_items(before)
-        self.item = items.vectors
-        self.item_noise = self.tensor(draw_noise(*fit, 1.0, dof, self.rng))
-        hypers, noise_of_both = (hyper.scaled(unit), item_hyper), (self.noise, self.item_noise)
-        return Draw(self.user, self.item, user_mean, items.means, before, hypers, noise_of_both)
+    "A Gibbs chain over one table of ratings: `state, draw = sampler.step(state)`."
+    def step(self, state: ChainState) -> tuple[ChainState, Draw]:
+        "Users, then items."
+        before, hyper, user_mean = self.move_users(state, self.by_user)
+        state, item_hyper, item_mean = self.move_items(before, self.items.groups)
+        return state, Draw(user_mean, item_mean, before.item, (hyper, item_hyper))
 
-    def rescale(self, *rows: Tensor) -> tuple[Tensor, ...]:
-        "The rows as they are; of a sampler whose unit may change with a sweep, in the new unit."
-        return rows
+    def move_users(self, state: ChainState, groups: RowGroups) -> tuple[ChainState, Hyper, Tensor]:
+        "The state after users were drawn with their hyper-parameters and noise; these, and users' means."
+        table, dof = gather_table(state.item, state.noise[1]), self.priors.noise_dof
+        hyper, users, fit = self.draw_side(state, 0, state.user, groups, table)
+        drawn = draw_noise(*fit, state.alpha, dof, state.rng)
+        alpha = draw_alpha(drawn, *fit, self.priors, state.rng)
+        drawn = np.full(len(drawn), alpha) if dof is None else drawn
+        noise, ridges = (torch.as_tensor(drawn).to(table), state.noise[1]), (hyper.ridge, state.ridges[1])
+        return replace(state, user=users.vectors, noise=noise, alpha=alpha, ridges=ridges), hyper, users.means
 
-    def widen(self, rng: np.random.Generator) -> None:
-        """Put users' slopes from their prior, and the items' known columns, beside rows that were drawn from
-        theirs."""
-        if self.known.shape[1]:
-            precision = draw_wishart(*self.slope_scale(self.known), rng)
-            half = np.linalg.inv(np.linalg.cholesky(precision))
-            slopes = torch.as_tensor(rng.standard_normal((len(self.user), len(half))) @ half)
-            self.user, self.item = join_known(self.user, slopes), join_known(self.item, self.known)
+    def move_items(self, state: ChainState, groups: RowGroups) -> tuple[ChainState, Hyper, Tensor]:
+        "The same of items."
+        hyper, items, fit = self.draw_items(state, groups)
+        drawn = draw_noise(*fit, 1.0, self.priors.noise_dof, state.rng)
+        noise = state.noise[0], torch.as_tensor(drawn).to(items.vectors)
+        ridges = state.ridges[0], hyper.ridge
+        return replace(state, item=items.vectors, noise=noise, ridges=ridges), hyper, items.means
 
-    def put(self, ratings: Tensor) -> None:
-        "Take other ratings, in the original order, in the place of the table's."
-        self.by_user, self.by_item = (groups.with_values(ratings) for groups in (self.by_user, self.by_item))
+    def with_ratings(self, ratings: Tensor, state: ChainState) -> "Sampler":
+        "The same for other ratings, in the original order; as levels, if need be, by the state's thresholds."
+        users, items = (replace(part, groups=part.groups.with_values(ratings))
+                        for part in (self.users, self.items))
+        return replace(self, users=users, items=items)
 
-    def noise_sd(self) -> float:
+    def noise_sd(self, state: ChainState) -> float:
         "Global standard deviation of the noise, in units of the ratings."
-        return self.alpha ** -0.5
-
-# %% ../../nbs/33_solvers.gibbs.ipynb #0edce7c8
-def pair_values(user: Tensor, item: Tensor, pairs: Pairs, block: int = 1 << 16) -> Tensor:
-    "p·q + both biases for pairs of positions (tensors)."
-    out = [user.new_empty(0)]
-    for _, some in pairs.blocks(block):
-        p, q = user[some.users], item[some.items]
-        out.append((p[:, :-1] * q[:, :-1]).sum(1) + p[:, -1] + q[:, -1])
-    return torch.cat(out)
+        return state.alpha ** -0.5

@@ -8,16 +8,14 @@ __all__ = ['Codes', 'start_thresholds', 'cell_limits', 'draw_latent', 'tail_devi
 
 # %% ../../nbs/35_solvers.levels.ipynb #14256db9
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..kernel.normal_equations import gather_table, predict_rows
-from ..kernel.priors import Part
 from ..ratings.rows import Pairs
-from .gibbs import Draw, HyperPriors, Rotated, Sampler
+from .gibbs import ChainState, Draw, Sampler
 
 # %% ../../nbs/35_solvers.levels.ipynb #f33ff7be
 _FAR = 1e4  # stands for infinity, in standard deviations
@@ -109,63 +107,66 @@ def fit_thresholds(codes: Tensor, center: Tensor, root: Tensor, thresholds: Tens
     return (thresholds + step).to(thresholds.dtype)
 
 # %% ../../nbs/35_solvers.levels.ipynb #9a9c42f3
+@dataclass(frozen=True, kw_only=True)
 class ProbitSampler(Sampler):
     """A Gibbs chain whose ratings are levels: latent ratings are drawn and thresholds fitted at the start of
-    each sweep. With `thresholds` (L - 1,) these and the unit stay, for the test of the sampler."""
-    def __init__(self, users: Part, items: Part, features: tuple[Rotated, Rotated], priors: HyperPriors,
-                 noise_precision: float = 1.0, *, codes: Codes, thresholds: Tensor | None = None,
-                 **settings: Any):
-        super().__init__(users, items, features, priors, noise_precision, **settings)
-        self.codes, self.fixed = codes, thresholds is not None
-        self.values = self.like.new_zeros(len(codes.codes))
-        self.thresholds = start_thresholds(codes).to(self.like) if thresholds is None else thresholds
-        self.user, self.item = self.rescale(self.user, self.item)
+    each step. With `thresholds` (L - 1,) these and the unit stay, for the test of the sampler."""
+    codes: Codes
+    thresholds: Tensor | None = None
 
-    def sweep(self) -> Draw:
-        "Thresholds and latent ratings, then as without."
-        self.draw_values()
-        self.by_user = self.by_user.with_values(self.values, self.workers)
-        return replace(super().sweep(), thresholds=self.thresholds)
+    def start(self, noise_precision: float = 1.0, seed: int = 0) -> ChainState:
+        "The first state, with thresholds and in the latent unit."
+        state, cuts = super().start(noise_precision, seed), self.thresholds
+        cuts = start_thresholds(self.codes).to(state.user) if cuts is None else cuts
+        return self.rescale(replace(state, thresholds=cuts))[0]
 
-    def draw_values(self) -> None:
-        "Refit the thresholds on a sample of the ratings, then draw the latent value of every rating."
+    def step(self, state: ChainState) -> tuple[ChainState, Draw]:
+        "Thresholds and latent ratings, then users and items as without, with a change of unit in between."
+        state, values = self.draw_values(state)
+        state, hyper, mean = self.move_users(state, self.by_user.with_values(values, self.workers))
+        before, scale = self.rescale(state)
+        groups = self.items.groups.with_values(values * scale[:, -1], self.workers)
+        state, item_hyper, item_mean = self.move_items(before, groups)
+        return state, Draw(mean * scale, item_mean, before.item, (hyper.scaled(scale), item_hyper))
+
+    def draw_values(self, state: ChainState) -> tuple[ChainState, Tensor]:
+        "The state with thresholds refitted on a sample of the ratings, and a latent value of every rating."
         codes, pairs = self.codes.codes, self.codes.pairs
-        middle = predict_rows(self.by_user, gather_table(self.item), self.user, self.workers)
-        of_user, of_item = self.noise.sqrt(), self.item_noise.sqrt()
+        middle = predict_rows(self.by_user, gather_table(state.item), state.user, self.workers)
+        of_user, of_item = (noise.sqrt() for noise in state.noise)
+        cuts = state.thresholds
 
         def root(some: Pairs) -> Tensor:
             return of_user[some.users] * of_item[some.items]
 
-        if not self.fixed:
+        if self.thresholds is None:
             step = -(-len(codes) // 50_000)
-            some = slice(int(self.rng.integers(step)), None, step)
-            roots = root(pairs.take(some))
-            self.thresholds = fit_thresholds(codes[some], middle[some], roots, self.thresholds)
-        uniform = torch.rand(len(codes), generator=self.generator, dtype=middle.dtype, device=middle.device)
+            some = slice(int(state.rng.integers(step)), None, step)
+            cuts = fit_thresholds(codes[some], middle[some], root(pairs.take(some)), cuts)
+        uniform = torch.rand(len(codes), generator=state.generator, dtype=middle.dtype, device=middle.device)
 
         def draw(block: tuple[slice, Pairs]) -> Tensor:
             at, some = block
-            return draw_latent(codes[at], middle[at], root(some), uniform[at], self.thresholds)
+            return draw_latent(codes[at], middle[at], root(some), uniform[at], cuts)
 
-        blocks = pairs.blocks(1 << 16)
-        self.values = torch.cat(list(self.workers.map(draw, blocks)))
+        values = torch.cat(list(self.workers.map(draw, pairs.blocks(1 << 16))))
+        return replace(state, thresholds=cuts), values
 
-    def rescale(self, *rows: Tensor) -> tuple[Tensor, ...]:
-        "Change the latent unit so that the global noise is 1: everything latent, and the rows given."
-        ratio = 1.0 if self.fixed else self.alpha
-        unit = ratio ** 0.5
-        self.alpha, self.noise = self.alpha / ratio, self.noise / ratio
-        self.thresholds, self.values = self.thresholds * unit, self.values * unit
-        self.by_item = self.by_item.with_values(self.values, self.workers)
-        scale = self.like.new_tensor([unit ** 0.5] * (self.d - 1) + [unit])
-        return tuple(r * scale for r in rows)
+    def rescale(self, state: ChainState) -> tuple[ChainState, Tensor]:
+        """The state in the latent unit that makes the global noise 1, and what rows were multiplied by (1,
+        d): its last number is that of everything latent."""
+        ratio = state.alpha if self.thresholds is None else 1.0
+        unit, (noise, of_items) = ratio ** 0.5, state.noise
+        scale = noise.new_tensor([[unit ** 0.5] * (state.user.shape[1] - 1) + [unit]])
+        state = replace(state, user=state.user * scale, item=state.item * scale, alpha=state.alpha / ratio,
+                        noise=(noise / ratio, of_items), thresholds=state.thresholds * unit)
+        return state, scale
 
-    def put(self, ratings: Tensor) -> None:
-        "Take the levels of other latent ratings, in the original order, in the place of the table's."
-        self.codes = replace(self.codes, codes=torch.bucketize(ratings, self.thresholds))
-        super().put(ratings)
+    def with_ratings(self, ratings: Tensor, state: ChainState) -> Sampler:
+        "The same for the levels of other latent ratings, in the original order."
+        return replace(self, codes=replace(self.codes, codes=torch.bucketize(ratings, state.thresholds)))
 
-    def noise_sd(self) -> float:
+    def noise_sd(self, state: ChainState) -> float:
         """Standard deviation of the latent noise as a share of the distance from the first to the last
         threshold; 1, the unit, if there is only one."""
-        return 1 / (float(self.thresholds[-1] - self.thresholds[0]) or 1.0)
+        return 1 / (float(state.thresholds[-1] - state.thresholds[0]) or 1.0)
