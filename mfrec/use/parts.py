@@ -8,8 +8,12 @@ __all__ = ['PEOPLE', 'ASKED', 'write_lists']
 # %% ../../nbs/49_use.parts.ipynb #49f00004
 import json
 import os
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from ..errors import DataError, SettingError
 from ..kernel.machine import check_whole
@@ -80,6 +84,16 @@ def write_lists(fitted: Fitted, folder: str | os.PathLike, n: int = 10, size: in
 
 def _note(model: Any, n: int, size: int, asked: dict[str, Any]) -> str:
     "What tells these lists from others, as text."
-    wish = {name: repr(value)[:1000] for name, value in sorted(asked.items())}
-    facts = {"model": repr(model), "mean": model.mean, "n": n, "size": size} | wish
-    return json.dumps(facts, indent=1)
+    wish = {name: _digest(value) for name, value in sorted(asked.items())}
+    kept = () if model.ratings is None else (model.ratings.starts, model.ratings.items)
+    made_of = [_digest(array) for array in (model.user.vectors, model.item.vectors, *kept)]
+    return json.dumps({"model": repr(model), "made of": made_of, "n": n, "size": size} | wish, indent=1)
+
+
+def _digest(value: Any) -> str:
+    "A short name for all that a value holds, since texts of long frames and arrays leave most of it out."
+    if isinstance(value, np.ndarray):
+        data = value.tobytes() if value.dtype != object else repr(value.tolist()).encode()
+    else:
+        data = (value.to_csv() if isinstance(value, pd.DataFrame) else repr(value)).encode()
+    return sha256(data).hexdigest()[:16]
