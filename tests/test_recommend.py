@@ -128,6 +128,8 @@ def test_seen_and_watched(als, rated, items):
         assert not set(first) & set(als.recommend(user, watched=watched).movieId)
     other = als.recommend(user, watched=pd.DataFrame({"userId": [-5], "movieId": [first[0]]}))
     assert other.movieId.tolist()[0] == first[0]
+    with pytest.warns(mfrec.MfrecWarning, match="1 of 1 rows are of items"):
+        als.recommend(user, watched=pd.DataFrame({"userId": [user], "movieId": [10**8]}))
 
 
 def test_filters(als, items, rated):
