@@ -194,12 +194,16 @@ class Interest(ByRow):
     def scores(self, lists: sparse.csr_matrix, workers: Workers = ALONE) -> np.ndarray:
         """Interest (m, n_items), float32, of people with `lists` (m, n_items) in all items; in one of the
         list, what the others of the list make of it. Many people are best asked for in blocks."""
-        given = sparse.csr_matrix((self.gives[lists.indices], lists.indices, lists.indptr), lists.shape)
-        taste = product(given, self.vectors, workers)
-        scores = product(taste, np.ascontiguousarray((self.vectors * self.takes[:, None]).T), workers)
+        asked = np.ascontiguousarray((self.vectors * self.takes[:, None]).T)
+        scores = product(self.tastes(lists, workers), asked, workers)
         people = np.repeat(np.arange(len(scores)), np.diff(lists.indptr))
         scores[people, lists.indices] -= self.own[lists.indices]
         return scores
+
+    def tastes(self, lists: sparse.csr_matrix, workers: Workers = ALONE) -> np.ndarray:
+        "What the items of people's lists (m, n_items) give, summed in the vectors' space (m, k), float32."
+        given = sparse.csr_matrix((self.gives[lists.indices], lists.indices, lists.indptr), lists.shape)
+        return product(given, self.vectors, workers)
 
     def chances(self, lists: sparse.csr_matrix, among: int = 1, seen: bool = False,
                 workers: Workers = ALONE) -> np.ndarray:

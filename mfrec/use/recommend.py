@@ -50,20 +50,21 @@ def best_scores(people: People, leaders: Leaders, wish: Wish) -> tuple[np.ndarra
     items = np.full((len(people), min(wish.n, n_items)), -1)
     scores = np.zeros(items.shape, np.float32)
     rows, width = np.arange(len(people)), 4 * wish.n + 32
-    first = found = leaders.of(people.lists, width, wish.seen)
+    found = leaders.of(people.lists, width, wish.seen)
+    leading, chance = found.items, found.chance
     while True:
-        width = found.items.shape[1]
-        value = found.chance * wish.weight[found.items]
-        at = Pairs(np.repeat(people.users[rows], width), found.items.ravel())
+        width = leading.shape[1]
+        value = chance * wish.weight[leading]
+        at = Pairs(np.repeat(people.users[rows], width), leading.ravel())
         likes = chance_above(people.model, at, np.repeat(people.threshold[rows], width))[0] if power else 1
         score = value * np.reshape(likes, (-1, width) if power else ()) ** power
-        best, reached = in_order(people.model, found.items, score, value, items.shape[1])
+        best, reached = in_order(people.model, leading, score, value, items.shape[1])
         final = (width == n_items) | (reached[:, -1] >= value[:, -1])
         items[rows[final]], scores[rows[final]] = best[final], reached[final]
         rows = rows[~final]
         if not len(rows):
-            return items, scores, first
-        found = leaders.of(people.lists[rows], 4 * width, wish.seen)
+            return items, scores, found
+        leading, chance = leaders.more(found, rows, 4 * width)
 
 
 def in_order(model: Model, items: np.ndarray, score: np.ndarray, chance: np.ndarray,
@@ -130,7 +131,7 @@ def ranked(people: People, wish: Wish, leaders: Leaders | None,
         items, score = vary(items, score, vectors, wish)
     if leaders is None or found is None:
         return items, score, None
-    return items, score, found.among(10, leaders.chances(found, people.lists, np.maximum(items, 0)))
+    return items, score, found.among(10, found.chances(np.maximum(items, 0)))
 
 
 def best_stars(people: People, wish: Wish) -> tuple[np.ndarray, np.ndarray]:
