@@ -82,7 +82,7 @@ def raw_ids(column: pa.ChunkedArray, where: str, at: Callable[[int], str],
     if (text == "").any():
         empty = (text == "").to_numpy(bool)
         raise DataError(f"{where}: no id in {first_bad(empty, at)}; drop these rows")
-    whole = text.str.fullmatch(r"[+-]?[0-9]{1,18}(\.0*)?").to_numpy(bool)
+    whole = text.str.fullmatch(r"[+-]?[0-9]+(\.0*)?").to_numpy(bool)
     if string_ids or not whole.any():
         return text
     if whole.all():
@@ -104,14 +104,16 @@ def _whole(column: pa.ChunkedArray, where: str, at: Callable[[int], str]) -> pa.
 
 
 def _numbered(text: pd.Series, where: str) -> np.ndarray | pd.Series:
-    "Text ids (n_rows,), all whole numbers, as integers; as they are if two of them are one number."
-    plain = text.str.replace(r"\.0*$", "", regex=True)
-    ids = pd.to_numeric(plain).to_numpy()
-    names = pd.Series(pd.unique(plain))
-    again = pd.to_numeric(names).duplicated(keep=False).to_numpy()
+    """Text ids (n_rows,), all whole numbers, as integers; as they are if two of them are one number, or if one
+    is beyond eight bytes."""
+    names, codes = np.unique(text.str.replace(r"\.0*$", "", regex=True).to_numpy(object), return_inverse=True)
+    ids = pd.Series([int(name) for name in names], dtype=object)
+    if ids.max() >= 2**63 or ids.min() < -2**63:
+        return text
+    again = ids.duplicated(keep=False)
     if not again.any():
-        return narrow_ids(ids)
-    pair = names[pd.to_numeric(names) == pd.to_numeric(names[again]).iloc[0]]
+        return narrow_ids(ids.to_numpy(np.int64)[codes])
+    pair = pd.Series(names)[ids == ids[again].iloc[0]]
     warnings.warn(f"{where}: {pair.iloc[0]!r} and {pair.iloc[1]!r} are two ids and one number "
                   f"({again.sum():,} such); all ids stay text, and these are kept apart",
                   MfrecWarning, stacklevel=5)
