@@ -189,6 +189,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'mfrec.doors.text.Utf8.readable': ('doors.text.html#utf8.readable', 'mfrec/doors/text.py'),
                                   'mfrec.doors.text.Watch': ('doors.text.html#watch', 'mfrec/doors/text.py'),
                                   'mfrec.doors.text.Watch.__init__': ('doors.text.html#watch.__init__', 'mfrec/doors/text.py'),
+                                  'mfrec.doors.text.Watch._see': ('doors.text.html#watch._see', 'mfrec/doors/text.py'),
+                                  'mfrec.doors.text.Watch._see_quotes': ('doors.text.html#watch._see_quotes', 'mfrec/doors/text.py'),
                                   'mfrec.doors.text.Watch.see': ('doors.text.html#watch.see', 'mfrec/doors/text.py'),
                                   'mfrec.doors.text._unfit': ('doors.text.html#_unfit', 'mfrec/doors/text.py'),
                                   'mfrec.doors.text.arrow_table': ('doors.text.html#arrow_table', 'mfrec/doors/text.py'),

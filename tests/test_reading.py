@@ -59,7 +59,8 @@ def rows_expected(content, mark):
     return rows[0], [tuple(cell or None for cell in row) for row in rows[1:]]
 
 
-cells = st.text(st.sampled_from('ab,;|\t"\n\'7. é\\'), max_size=6).filter(lambda cell: cell == cell.lstrip(" "))
+cells = st.text(st.sampled_from('ab,;|\t"\n\'7. é\\'), max_size=6)
+cells = cells.filter(lambda cell: not cell.startswith(" "))
 tables = st.integers(2, 4).flatmap(lambda width: st.lists(
     st.lists(cells, min_size=width, max_size=width).map(tuple), min_size=1, max_size=12))
 
@@ -205,13 +206,10 @@ def test_a_pipe_is_read_whole_and_once(tmp_path):
     writer.start()
     assert len(read_ratings(pipe)) == 20_000
     writer.join()
-    done = subprocess.run(
-        [sys.executable, "-c", "import mfrec; print(len(mfrec.read_ratings('-')))"],
-        input=rows, capture_output=True, text=True)
-    assert done.stdout.split() == ["20000"], done.stderr
-    done = subprocess.run([sys.executable, "-c", "import mfrec; print(len(mfrec.read_ratings('/dev/stdin')))"],
-                          input=rows, capture_output=True, text=True)
-    assert done.stdout.split() == ["20000"], done.stderr
+    for name in ("-", "/dev/stdin"):
+        program = f"import mfrec; print(len(mfrec.read_ratings({name!r})))"
+        done = subprocess.run([sys.executable, "-c", program], input=rows, capture_output=True, text=True)
+        assert done.stdout.split() == ["20000"], done.stderr
 
 
 def test_what_never_ends_is_refused(tmp_path, monkeypatch):
@@ -285,7 +283,7 @@ def test_items_come_back_from_a_file(tmp_path, rows):
 @settings(max_examples=40 * FUZZ, deadline=None, suppress_health_check=SLOW)
 @given(st.lists(st.tuples(st.integers(0, 99), st.text("ab7,\"'; é", min_size=1, max_size=4).map(str.strip),
                           st.integers(1, 10), st.integers(0, 2**33)),
-                min_size=1, max_size=8, unique_by=lambda row: row[:2]), st.sampled_from([",", ";", "\t", "|"]))
+                min_size=1, max_size=8, unique_by=lambda row: row[:2]), st.sampled_from(",;\t|"))
 def test_ratings_come_back_from_a_file(tmp_path, rows, mark):
     frame = pd.DataFrame(rows, columns=["userId", "movieId", "rating", "timestamp"])
     frame = frame[frame.movieId != ""].assign(rating=lambda rows: np.float32(rows.rating / 2))
@@ -308,7 +306,8 @@ def test_columns_under_other_names(write, title, genre):
 
 def test_columns_of_no_known_name_are_pointed_out_once(write):
     path = write("items.csv", "movieId,film,kind\n1,Heat,Crime\n2,Jaws,Horror\n")
-    with pytest.warns(MfrecWarning, match="no column of title or genres .* film, kind; .*title_col=") as caught:
+    said = "no column of title or genres .* film, kind; .*title_col="
+    with pytest.warns(MfrecWarning, match=said) as caught:
         read_items(path)
     assert len(caught) == 1
     assert read_items(path, title_col="film", genres_col="kind").genres.tolist() == [("Crime",), ("Horror",)]

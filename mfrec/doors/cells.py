@@ -104,7 +104,7 @@ def _whole(column: pa.ChunkedArray, where: str, at: Callable[[int], str]) -> pa.
 
 
 def _numbered(text: pd.Series, where: str) -> np.ndarray | pd.Series:
-    """Text ids (n_rows,), all whole numbers, as integers; as they are if two of them are one number, or if one
+    """Text ids (n_rows,), all whole numbers, as integers; as they are if two of them are one number, or one
     is beyond eight bytes."""
     names, codes = np.unique(text.str.replace(r"\.0*$", "", regex=True).to_numpy(object), return_inverse=True)
     ids = pd.Series([int(name) for name in names], dtype=object)
