@@ -123,7 +123,7 @@ def learn_schema(frame: pd.DataFrame, categorical: Sequence[str], several: Seque
 
 def _scale(number: np.ndarray) -> tuple[float, float]:
     "Mean and standard deviation of what is known of a column (n,); 1 for one that does not vary."
-    known = number[~np.isnan(number)]
+    known = np.sort(number[~np.isnan(number)])  # so that the sums do not depend on the order of rows
     if not len(known):
         return 0.0, 1.0
     mean, deviation = float(known.mean()), float(known.std())

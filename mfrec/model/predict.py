@@ -19,22 +19,22 @@ from ..errors import DataError, MfrecWarning
 from .methods import fitted_method
 from .records import Model, Side
 from ..ratings.frames import Columns, check_ratings, find_columns
+from ..ratings.ids import as_ids
 from ..ratings.rows import Interactions, Pairs, row_sums
 
 # %% ../../nbs/21_model.predict.ipynb #9d1c93ce
 def positions(side: Side, ids: pd.Series, what: str = "rows to predict") -> np.ndarray:
     """Positions of raw ids on a side, -1 for unknown ones. Raises DataError for ids of another kind than
     those it was fitted on."""
-    kind_of = (ids.cat.categories if isinstance(ids.dtype, pd.CategoricalDtype) else ids).dtype.kind
-    numbers = side.ids.classes_.dtype.kind in "iu"
-    if len(ids) and len(side) and (kind_of in "iuf") != numbers:
+    plain, numbers = as_ids(ids), side.ids.classes_.dtype.kind in "iu"
+    if len(ids) and len(side) and (plain.dtype.kind in "iu") != numbers:
         kind = "integers" if numbers else "text"
         odd = ~ids.astype("str").str.fullmatch(r"-?\d+").to_numpy(dtype=bool)
         row = int(odd.argmax()) if kind == "integers" else 0
         found = f"{ids.dtype} ({ids.iloc[row]!r} in row {row}, say)"
         raise DataError(f"{what}: ids in column {ids.name} are {found}, but the model was fitted on {kind}; "
                         "convert or correct them")
-    return side.ids.lookup(ids)
+    return side.ids.lookup(plain)
 
 
 def pairs_of(model: Model, frame: pd.DataFrame) -> Pairs:

@@ -111,7 +111,7 @@ def check_ratings(frame: pd.DataFrame, cols: Columns, scale: tuple[float, float]
         missing = ids.isna().to_numpy()
         if missing.any():
             raise DataError(f"{where}: column {col} has no id in {first_bad(missing, at)}; drop these rows")
-        if ids.dtype == object and ids.map(type).nunique() > 1:
+        if ids.dtype == object and pd.api.types.infer_dtype(ids).startswith("mixed"):
             kinds = " and ".join(sorted({kind.__name__ for kind in ids.map(type)}))
             raise DataError(f"{where}: column {col} mixes ids of type {kinds}; "
                             "make them one type, e.g. .astype(str)")

@@ -184,7 +184,8 @@ def with_new(known: IdEncoder, rated: pd.Series, table: FeatureTable | None) -> 
 
 def encode_new(model: Model, ratings: pd.DataFrame,
                tables: Tables) -> tuple[IdEncoder, IdEncoder, Interactions]:
-    "Encoders of users and items with the new ones behind the old, and the new ratings by position."
+    """Encoders of users and items with the new ones behind the old, and the new ratings by position, in the
+    order of the frame, in which the last of a pair counts."""
     own = model.columns
     cols = find_columns(ratings, own.user, own.item, own.rating, where="new ratings")
     check_ratings(ratings, cols, where="new ratings")
@@ -276,7 +277,7 @@ def add_rated(model: Model, ratings: pd.DataFrame) -> Model:
         raise DataError(f"{where}: user {user} has ratings in the model, and so has item {item} "
                         f"({known.sum():,} such rows); leave them out here, or take them in with `update`")
     for side, rows in (("item", new.items[fresh_item & ~fresh_user]), ("user", new.users[fresh_user])):
-        model = solve_side_again(model, new, side, np.unique(rows))
+        model = solve_side_again(model, new.in_order(), side, np.unique(rows))
     left_out = ~model.item.rated(new.items)
     lost = int(left_out.sum())
     if lost == len(new):
