@@ -1,11 +1,17 @@
 """The same answer whatever the order of rows, the kind of ids, and what other threads do; sensible ones of
 extreme ratings; and warnings where somebody can act on them."""
+import re
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Event, Thread
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import clone
 
 import mfrec
+from mfrec.kernel.machine import torch_threads
 from mfrec.ratings.rows import Interactions
 
 SMALL = {"n_factors": 3, "n_epochs": 2, "n_sweeps": 2, "n_samples": 2, "burn_in": 1, "n_taste": 3}
@@ -187,3 +193,85 @@ def test_narrow_ids_are_not_taken_for_others():
         narrow = frame.assign(userId=frame.userId % 100).astype({"userId": "int8"})
         assert model.predict_frame(strangers).basis.eq("bias").all()
         assert (model.predict_frame(narrow).basis == "full").eq(np.isin(narrow.userId, ids)).all()
+
+
+# Threads.
+
+@pytest.fixture
+def three_threads():
+    "Torch with a number of threads that nothing else would set."
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_fits_at_once_are_those_one_after_the_other(observer, rows, tables, three_threads):
+    "And torch has its threads back: here, in the threads that fitted, and in new ones."
+    pair = [smaller(observer), smaller(mfrec.AdamMF(seed=7))]
+    alone = [clone(one).fit(rows, **tables).predict_frame(rows) for one in pair]
+    together = Barrier(1 if isinstance(observer, mfrec.BiasModel) else 2)
+
+    def fit(one):
+        waits = [together.wait]
+
+        def callback(number, row, stop):
+            if waits:
+                waits.pop()(20)
+
+        return clone(one).fit(rows, callback=callback, **tables).predict_frame(rows)
+
+    with ThreadPoolExecutor(2) as pool:
+        for frame, expected in zip(pool.map(fit, pair), alone):
+            assert frame.equals(expected)
+        counts = [*pool.map(lambda _: torch.get_num_threads(), range(4)), torch.get_num_threads()]
+    with ThreadPoolExecutor(1) as pool:
+        assert counts == [3] * 5 and pool.submit(torch.get_num_threads).result() == 3
+
+
+def test_a_fit_that_ends_leaves_the_threads_of_another_alone(three_threads):
+    "Torch keeps one number for MKL, and OpenMP one for each thread: the former stays with who is inside."
+    mkl = re.compile(r"mkl_get_max_threads\(\) : (\d+)")
+    inside, done, seen = Event(), Event(), []
+
+    def other():
+        with torch_threads(1):
+            inside.set()
+            done.wait(20)
+            seen.append(mkl.findall(torch.__config__.parallel_info()) or ["1"])
+        seen.append(torch.get_num_threads())
+
+    thread = Thread(target=other)
+    with torch_threads(2):
+        thread.start(), inside.wait(20)
+    assert torch.get_num_threads() == 3
+    done.set(), thread.join()
+    assert seen == [["1"], 3] and torch.get_num_threads() == 3
+
+
+def leaves_random_numbers_alone(use):
+    "Whether torch's and NumPy's are left where they were, and nothing depends on where that was."
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed), np.random.seed(seed)
+        found.append(list(use()))
+        left = torch.rand(3), np.random.random(3)
+        torch.manual_seed(seed), np.random.seed(seed)
+        assert torch.equal(left[0], torch.rand(3)) and (left[1] == np.random.random(3)).all()
+    check_same(*found)
+
+
+def test_fits_leave_the_random_numbers_of_others_alone(observer, rows, tables):
+    def use():
+        model = smaller(observer).fit(rows, **tables)
+        yield model.predict_frame(rows)
+        yield model.fold_in(rows[rows.userId < 5]).predict_frame(rows)
+        yield model.evaluate(rows, n_boot=10)
+        yield model.partial_fit(rows[:20]).predict_frame(rows)
+
+    leaves_random_numbers_alone(use)
+
+
+def test_lists_leave_the_random_numbers_of_others_alone(rows):
+    model = mfrec.BiasModel().fit(rows).model_
+    leaves_random_numbers_alone(lambda: [model.with_interest().recommend([1, 2], n=3, diversity=0.5)])

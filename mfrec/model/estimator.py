@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator
 from ..errors import DataError
 from ..kernel.features import (Content, FeatureTable, SideContent, feature_table, item_features,
                                    user_features)
-from ..kernel.machine import Workers, check_seed, local_state
+from ..kernel.machine import Workers, check_seed, torch_threads
 from ..kernel.passes import Callback, Passes
 from ..kernel.taste import TasteBasis
 from .fold_in import finish_fit
@@ -159,7 +159,7 @@ class Learner(Fitted, BaseEstimator):
         n_jobs = getattr(self, "n_jobs", None)
         content = Content(_aligned(of_users, user_ids, "users", data.user_counts > 0),
                           _aligned(of_items, item_ids, "items", data.item_counts > 0))
-        with local_state(getattr(self, "seed", None), n_jobs):
+        with torch_threads(n_jobs):
             found = self._solve(timeless, content, passes or Passes())
             model = model_of(self, found, data, cols, user_ids, item_ids)
             with Workers(-1 if n_jobs is None else n_jobs) as workers:

@@ -17,7 +17,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from ..errors import MfrecWarning, SettingError
-from ..kernel.machine import Workers, check_whole, local_state
+from ..kernel.machine import Workers, check_whole, torch_threads
 from ..kernel.progress import progress_bar
 from ..model.chances import chance_above
 from ..model.estimator import RatingEstimator
@@ -200,8 +200,9 @@ def lists_in_frames(people: People, wish: Wish, told: pd.DataFrame | None,
 
     size = max(1, min(ENTRIES // max(len(base.item), 1), BLOCK))
     if len(people) <= size:
-        with local_state(n_jobs=1):  # threads would cost more than they bring
-            yield made(people)
+        with torch_threads(1):  # more would cost more than they bring
+            only = made(people)
+        yield only
         return
     with Workers(base.n_jobs) as workers, progress_bar(total=len(people), desc="lists") as bar:
         for frame in workers.map(made, people.blocks(size)):
