@@ -1,7 +1,9 @@
 """The same answer whatever the order of rows, the kind of ids, and what other threads do; sensible ones of
 extreme ratings; and warnings where somebody can act on them."""
 import re
+import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Barrier, Event, Thread
 
 import numpy as np
@@ -9,6 +11,8 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.ensemble import StackingRegressor, VotingRegressor
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict, cross_val_score
 
 import mfrec
 from mfrec.kernel.machine import torch_threads
@@ -39,11 +43,12 @@ def rows():
 @pytest.fixture(scope="module")
 def tables(rows):
     "What is known of users and of items: kinds and numbers, and genres, of some without ratings too."
-    rng, n_users, n_items = np.random.default_rng(0), rows.userId.nunique() + 2, rows.movieId.nunique() + 5
-    ages = {"group": np.where(np.arange(n_users) % 2, "odd", "even"), "age": rng.normal(40, 11, n_users)}
+    n_users, n_items = rows.userId.nunique() + 2, rows.movieId.nunique() + 5
+    group, age = np.where(np.arange(n_users) % 2, "odd", "even"), 40 + 11 * np.cos(np.arange(n_users))
     items = mfrec.sample_items(1_500, seed=5).sample(n_items, replace=True, random_state=0, ignore_index=True)
     items["movieId"] = 3 * np.arange(n_items)
-    return {"users": pd.DataFrame({"userId": np.arange(n_users)} | ages), "items": items}
+    users = pd.DataFrame({"userId": np.arange(n_users), "group": group, "age": age})
+    return {"users": users, "items": items}
 
 
 def answers(fitted, rows, known):
@@ -92,6 +97,7 @@ def test_no_order_of_validation_rows_makes_a_difference(solver, rows):
     assert frame.equals(other) and str(seen) == str(again)
 
 
+@pytest.mark.filterwarnings("ignore::mfrec.MfrecWarning")
 @pytest.mark.parametrize("n", [2, 40])
 def test_no_order_of_few_rows_makes_a_difference(solver, rows, n):
     few = shuffled(rows, 4).head(n)
@@ -125,8 +131,8 @@ def test_features_do_not_depend_on_the_order_of_rows():
 
 
 def test_a_pair_with_several_times_has_one_order():
-    users, ratings, times = np.int32([1, 0, 0]), np.float32([3, 4, 4]), np.float32([5, 9, 7])
-    table = Interactions(users, users[:] * 0, ratings, 2, 1, times=times)
+    users, items = np.int32([1, 0, 0]), np.zeros(3, np.int32)
+    table = Interactions(users, items, np.float32([3, 4, 4]), 2, 1, times=np.float32([5, 9, 7]))
     for at in ([0, 1, 2], [2, 1, 0], [1, 0, 2]):
         assert table.take(np.array(at)).in_order().times.tolist() == [7, 9, 5]
 
@@ -232,7 +238,8 @@ def test_fits_at_once_are_those_one_after_the_other(observer, rows, tables, thre
 def test_a_fit_that_ends_leaves_the_threads_of_another_alone(three_threads):
     "Torch keeps one number for MKL, and OpenMP one for each thread: the former stays with who is inside."
     mkl = re.compile(r"mkl_get_max_threads\(\) : (\d+)")
-    inside, done, seen = Event(), Event(), []
+    inside, done = Event(), Event()
+    seen = []
 
     def other():
         with torch_threads(1):
@@ -275,3 +282,109 @@ def test_fits_leave_the_random_numbers_of_others_alone(observer, rows, tables):
 def test_lists_leave_the_random_numbers_of_others_alone(rows):
     model = mfrec.BiasModel().fit(rows).model_
     leaves_random_numbers_alone(lambda: [model.with_interest().recommend([1, 2], n=3, diversity=0.5)])
+
+
+# Extremes.
+
+@pytest.mark.parametrize("change, message", [
+    (lambda stars: stars * 1e-30, "from 5e-31 to 5.0.*e-30, too near to each other for float32; multiply it"),
+    (lambda stars: stars * 1e30, "outside the scale -1e\\+15 to 1e\\+15"),
+    (lambda stars: stars + 1e9, "float32 does not tell these apart; subtract 1000000000.5 from all"),
+    (lambda stars: (2 * stars).astype(int) + 10**12, "does not tell these apart; subtract 1000000000001.0"),
+], ids=["tiny", "huge", "far", "far whole numbers"])
+def test_ratings_that_float32_does_not_hold_are_refused(solver, rows, change, message):
+    with pytest.raises(mfrec.DataError, match=message):
+        smaller(solver).fit(rows.assign(rating=change(rows.rating.astype(float))))
+
+
+@pytest.mark.parametrize("change", [
+    lambda stars: stars * 1e-9, lambda stars: stars * 1e-3, lambda stars: stars * 1e14,
+    lambda stars: stars + 1e6, lambda stars: stars + 1e6 * (np.arange(len(stars)) == 7),
+    lambda stars: stars + 1e10 * (np.arange(len(stars)) == 7),
+], ids=["x 1e-9", "x 1e-3", "x 1e14", "+ 1e6", "one 1e6", "one 1e10"])
+def test_extreme_ratings_are_predicted_better_than_by_their_mean(solver, rows, change):
+    "With deviations that fit; in whatever unit nearly as well as stars."
+    stars = change(rows.rating.astype(float))
+    frame = smaller(solver).fit(rows.assign(rating=stars)).predict_frame(rows)
+    away, deviation = np.sqrt(np.mean((frame.prediction - stars) ** 2)), stars.std()
+    assert away < 1.001 * deviation
+    if "std" in frame:
+        assert frame["std"].between(1e-3 * deviation, 99 * deviation).all()
+    if np.ptp(stars) < 10 or np.ptp(stars) > 1e11:
+        usual = smaller(solver).fit(rows).predict(rows) - rows.rating
+        assert away < 1.05 * deviation * np.sqrt(np.mean(usual ** 2)) / rows.rating.std()
+
+
+@pytest.mark.filterwarnings("ignore::mfrec.MfrecWarning")
+def test_ratings_that_are_equal_but_for_rounding_are_equal(solver, rows):
+    stars = 3.3 + 1e-15 * (np.arange(len(rows)) % 3)
+    frame = smaller(solver).fit(rows.assign(rating=stars)).predict_frame(rows)
+    assert np.allclose(frame.prediction, 3.3) and ("std" not in frame or frame["std"].between(0, 0.5).all())
+
+
+# Warnings.
+
+def caught(use, line=None):
+    "The warnings of a call, all of them shown with this file, and perhaps with this line of it."
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        use()
+    assert all(one.category is mfrec.MfrecWarning for one in said), [str(one.message) for one in said]
+    assert all(one.filename == __file__ and line in (None, one.lineno) for one in said)
+    return [str(one.message) for one in said]
+
+
+def test_equal_ratings_get_one_warning_a_fit(solver, rows):
+    equal = rows.assign(rating=4.0)
+    said = caught(lambda: [smaller(solver).fit(equal[:n]) for n in (1_500, 9, 8, 1)])
+    assert said == [f"all {n} ratings are 4, and so are all predictions" for n in ("1,500", 9, 8)]
+
+
+def test_warnings_are_shown_with_the_line_of_the_caller(rows, tables):
+    "However deep they arise, and again for other data."
+    model, strangers = mfrec.BiasModel().fit(rows, **tables), rows[:5].assign(userId=-1)
+    few = {"items": tables["items"][3:]}
+    for use, count in [
+        (lambda: mfrec.BiasModel().fit(rows, **few), "have no features"),
+        (lambda: model.predict(strangers), "5 of 5 rows name a user"),
+        (lambda: model.fold_in(strangers.assign(movieId=[0, 0, 0, 0, -1])), "1 of 5 rows are of items"),
+        (lambda: model.model_.update(strangers.assign(rating=9.0)), "5 lie outside"),
+    ]:
+        said = caught(use, use.__code__.co_firstlineno)
+        assert len(said) == 1 and count in said[0], said
+
+
+FOLDS = "folds are not shuffled: most rows of one are of users or items that the others lack"
+
+
+@pytest.mark.parametrize("search", [
+    lambda model, rows, cv: cross_val_score(model, rows, cv=cv),
+    lambda model, rows, cv: cross_val_score(model, rows, rows.rating, cv=cv, scoring="r2"),
+    lambda model, rows, cv: GridSearchCV(model, {"damping_user": [1, 3]}, cv=cv).fit(rows),
+    lambda model, rows, cv: cross_val_predict(model, rows, cv=cv),
+    lambda model, rows, cv: StackingRegressor([("one", model)], cv=cv).fit(rows, rows.rating),
+], ids=["score", "r2", "grid", "predict", "stack"])
+def test_folds_are_warned_of_once_or_not_at_all(rows, search):
+    model = mfrec.BiasModel()
+    assert caught(lambda: search(model, rows, KFold(3, shuffle=True, random_state=0))) == []
+    said = caught(lambda: [search(model, rows, 3), search(model, rows, 4)])
+    assert len(said) == 2 and all(one.startswith(FOLDS) for one in said)
+    equal = caught(lambda: search(model, rows.assign(rating=4.0), KFold(3, shuffle=True, random_state=0)))
+    assert len(equal) <= 2 and all(one.endswith("and so are all predictions") for one in equal)
+
+
+def test_regressors_of_scikit_learn_take_ours(rows):
+    pair, by_hand = [("bias", mfrec.BiasModel()), ("als", smaller(mfrec.ALSMF()))], []
+    for _, model in pair:
+        by_hand.append(clone(model).fit(rows).predict(rows))
+    voted = VotingRegressor(pair).fit(rows, rows.rating).predict(rows)
+    assert np.allclose(voted, np.mean(by_hand, axis=0))
+    stacked = StackingRegressor(pair, cv=KFold(3, shuffle=True, random_state=0)).fit(rows, rows.rating)
+    assert stacked.predict(rows).shape == (len(rows),) and stacked.score(rows, rows.rating) > 0.2
+
+
+def test_one_helper_warns():
+    "So that every warning finds its caller; the chapters named are to follow."
+    paths = sorted(Path(mfrec.__file__).parent.rglob("*.py"))
+    own = {path.stem for path in paths if "warnings.warn(" in path.read_text(encoding="utf-8")}
+    assert own <= {"errors", "persist", "matching", "files", "items"}

@@ -38,7 +38,7 @@ def n_threads(n_jobs: int) -> int:
     return int(n_jobs)
 
 # %% ../../nbs/11_kernel.machine.ipynb #2e940868
-_INSIDE: list[tuple[int, int]] = []  # the threads that are inside a block, and how many torch threads each asks for
+_INSIDE: list[tuple[int, int]] = []  # who is inside a block, a thread, and how many torch threads it asks for
 _BEFORE = [1]                        # torch threads before the first of them came
 _LOCK = Lock()
 
@@ -59,7 +59,7 @@ def _torch_threads(n: int) -> Iterator[None]:
             _INSIDE.remove(mine)
             if any(who == mine[0] for who, _ in _INSIDE):
                 torch.set_num_threads(min(asked for _, asked in _INSIDE))
-            elif _INSIDE:  # of others: OpenMP has a number for each thread, and the rest of torch is still theirs
+            elif _INSIDE:  # others: OpenMP has a number for each thread, and the rest of torch is theirs
                 threadpool_limits(_BEFORE[0], user_api="openmp")
             else:
                 torch.set_num_threads(_BEFORE[0])

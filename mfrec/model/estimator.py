@@ -12,9 +12,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, RegressorMixin
 
-from ..errors import DataError
+from ..errors import DataError, warn
 from ..kernel.features import (Content, FeatureTable, SideContent, feature_table, item_features,
                                    user_features)
 from ..kernel.machine import Workers, check_seed, torch_threads
@@ -26,7 +26,7 @@ from .predict import ALONE_DAMPING, alone_offsets
 from .preferences import learn_content
 from .methods import Fitted
 from .records import Errors, Model, RowPrior, Side
-from ..ratings.frames import Columns, check_ratings, find_columns
+from ..ratings.frames import Columns, check_ratings, check_spread, find_columns
 from ..ratings.ids import IdEncoder
 from ..ratings.items import catalogue_of
 from ..ratings.rows import Interactions, KeptRatings
@@ -133,7 +133,7 @@ def watched_rows(validation: pd.DataFrame, cols: Columns, users: IdEncoder, item
 Tables = tuple[FeatureTable | None, FeatureTable | None]  # of users and of items
 
 
-class Learner(Fitted, BaseEstimator):
+class Learner(Fitted, RegressorMixin, BaseEstimator):
     "From ratings by position to a model: what a solver says of them, and what is done with that."
     solver: ClassVar[str] = ""
     model_: Model
@@ -239,6 +239,7 @@ class RatingEstimator(Learner):
         """
         cols = find_columns(ratings, self.user_col, self.item_col, self.rating_col)
         check_ratings(ratings, cols)
+        check_spread(ratings[cols.rating])
         check_seed(getattr(self, "seed", 0))
         self._check()
         of_users = feature_table(users, user_features, user_col=self.user_col)
@@ -246,6 +247,8 @@ class RatingEstimator(Learner):
         user_ids, item_ids = ids_of(ratings[cols.user], of_users), ids_of(ratings[cols.item], of_items)
         watched = None if validation is None else watched_rows(validation, cols, user_ids, item_ids)
         data = Interactions.from_frame(ratings, cols, user_ids, item_ids)
+        if len(data) > 1 and (data.ratings == data.ratings[0]).all():
+            warn(f"all {len(data):,} ratings are {data.ratings[0]:g}, and so are all predictions")
         passes = Passes(watched, callback, progress)
         self._learn(data, cols, user_ids, item_ids, (of_users, of_items), passes)
         self.model_ = replace(self.model_, catalogue=catalogue_of(items, self.item_col))

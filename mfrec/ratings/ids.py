@@ -31,7 +31,8 @@ def as_ids(ids: Iterable) -> np.ndarray:
         if array.dtype == np.uint64 and len(array) and array.max() > _LARGEST:
             raise DataError(f"id {array.max()} at position {int(array.argmax())} is beyond {_LARGEST}; "
                             "make the ids text, with .astype(str)")
-        return array if array.dtype == np.int32 else array.astype(np.int64, copy=False)  # room for differences
+        # narrower ones have no room for their differences
+        return array if array.dtype == np.int32 else array.astype(np.int64, copy=False)
     missing = pd.isna(array)
     if missing.any():
         raise DataError(f"no id at position {int(missing.argmax())} ({missing.sum():,} such); "
@@ -77,7 +78,7 @@ class _Table:
     "Position of an integer id by direct look-up; -1 where there is none."
     def __init__(self, classes: np.ndarray):
         low = int(classes.min())
-        self.low = low if abs(low) < 2**31 else np.int64(low)  # which makes the difference from int32 an int64
+        self.low = low if abs(low) < 2**31 else np.int64(low)  # whose difference from an int32 is an int64
         self.cells = np.full(int(classes.max()) - low + 1, -1, dtype=np.int32)
         self.cells[classes - self.low] = np.arange(len(classes), dtype=np.int32)
 

@@ -73,7 +73,7 @@ class Units(NamedTuple):
         "Of ratings (n,), float32; where all are equal, but for rounding, the deviation is 1."
         mean = float(ratings.mean(dtype=np.float64))
         deviation = float(np.sqrt(np.square(ratings - np.float32(mean)).mean(dtype=np.float64)))
-        return cls(mean, deviation if deviation > 1e-6 * abs(mean) else 1.0)
+        return cls(mean, deviation if deviation > np.finfo(np.float32).eps * abs(mean) else 1.0)
 
 # %% ../../nbs/05_ratings.rows.ipynb #429811b2
 @dataclass(frozen=True)

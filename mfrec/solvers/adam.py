@@ -118,10 +118,11 @@ def run_epoch(model: MatrixFactorization, optimizer: torch.optim.Optimizer, tabl
     """One pass over the ratings in random order; returns the mean squared error met on the way, with dropout
     on. A `generator` of random numbers is one on the device of the model."""
     model.train()
-    n, device, total = len(table), table.ratings.device, 0.0
+    n, device = len(table), table.ratings.device
     order = torch.arange(n, device=device)
     if batch_size is not None:
         order = torch.randperm(n, generator=generator, device=device)
+    total = 0.0
     for rows in order.split(batch_size or n):
         batch = table.take(rows)
         predicted = model(batch.users, batch.items, generator)
