@@ -6,7 +6,6 @@
 __all__ = ['numbers', 'times', 'raw_ids', 'to_frame']
 
 # %% ../../nbs/61_doors.cells.ipynb #e5a00003
-import warnings
 from collections.abc import Callable
 from functools import partial
 
@@ -14,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from ..errors import DataError, MfrecWarning
+from ..errors import DataError, warn
 from ..ratings.frames import Columns, exact_below, first_bad
 from ..ratings.items import narrow_ids
 
@@ -62,8 +61,8 @@ def times(column: pa.ChunkedArray, where: str, at: Callable[[int], str]) -> np.n
     bad = (values.isna() & cells.notna()).to_numpy(bool)
     if bad.any():
         example = str(cells.iloc[int(bad.argmax())])
-        warnings.warn(f"{where}: {example!r} in {first_bad(bad, at)} is no time and counts as missing; write "
-                      "seconds since 1970 or dates such as 2020-01-31", MfrecWarning, stacklevel=4)
+        warn(f"{where}: {example!r} in {first_bad(bad, at)} is no time and counts as missing; write "
+             "seconds since 1970 or dates such as 2020-01-31")
     if values.isna().any():
         return values.to_numpy(np.float64, na_value=np.nan)
     return values.to_numpy().astype(np.int64)
@@ -114,9 +113,8 @@ def _numbered(text: pd.Series, where: str) -> np.ndarray | pd.Series:
     if not again.any():
         return narrow_ids(ids.to_numpy(np.int64)[codes])
     pair = pd.Series(names)[ids == ids[again].iloc[0]]
-    warnings.warn(f"{where}: {pair.iloc[0]!r} and {pair.iloc[1]!r} are two ids and one number "
-                  f"({again.sum():,} such); all ids stay text, and these are kept apart",
-                  MfrecWarning, stacklevel=5)
+    warn(f"{where}: {pair.iloc[0]!r} and {pair.iloc[1]!r} are two ids and one number "
+         f"({again.sum():,} such); all ids stay text, and these are kept apart")
     return text
 
 # %% ../../nbs/61_doors.cells.ipynb #11ec8eab

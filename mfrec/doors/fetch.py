@@ -8,7 +8,6 @@ __all__ = ['GROUPLENS', 'NAMES', 'md5_in', 'download']
 # %% ../../nbs/64_doors.fetch.ipynb #cec572d1
 import re
 import tempfile
-import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from pathlib import Path
 import pooch
 
 from .places import RATINGS_FILES, find_member
-from ..errors import DownloadError, MfrecWarning, SettingError
+from ..errors import DownloadError, SettingError, warn
 from ..kernel.progress import progress_bar
 
 # %% ../../nbs/64_doors.fetch.ipynb #90b33e2e
@@ -129,6 +128,6 @@ def download(name: str, dest: str | Path = "data/raw", base_url: str = GROUPLENS
                                  "damaged on the way, or not the file that was published")
             _unpack(archive, Path(folder) / "unpacked").rename(target)
     if md5 is None:
-        warnings.warn(f"{url}: no checksum is published for it; "
-                      "only the checksums inside the zip were tested", MfrecWarning, stacklevel=2)
+        warn(f"{url}: no checksum is published for it; "
+             "only the checksums inside the zip were tested")
     return target

@@ -334,7 +334,7 @@ def read_pairs(path: Path, model: Model, names: dict[str, str | None]) -> pd.Dat
     "A text or parquet file with all its columns; ids stay text where the model's are."
     ids = {col: text for role, text in has_text_ids(model).items()
            for col in (names[role], *KNOWN_COLUMNS[role]) if col is not None}
-    return read_table(find_member(locate(path), (), "pairs"), lambda header: ids)
+    return read_table(find_member(locate(path), (), "pairs"), lambda header: ids, least=1)
 
 # %% ../../nbs/70_doors.jobs.ipynb #7ef685cc
 def named_as_model(model: Model, frame: pd.DataFrame, names: dict[str, str | None], where: str,

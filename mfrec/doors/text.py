@@ -109,9 +109,10 @@ def separator_of(line: str) -> str:
 
 
 def dialect_of(member: Member, sep: str | None = None, encoding: str | None = None,
-               known: Callable[[str, list[str]], Sequence[str] | None] = lambda name, cells: None) -> Dialect:
-    """The dialect of a file. `known` says what the columns are called if the first line, here its cells, has
-    no names, by the name of the file."""
+               known: Callable[[str, list[str]], Sequence[str] | None] = lambda name, cells: None,
+               least: int = 2) -> Dialect:
+    """The dialect of a file of at least so many columns. `known` says what they are called if the first line,
+    here its cells, has no names, by the name of the file."""
     encoding = encoding_of(member, encoding)
     line, skip = first_line(member, encoding)
     old = OLD.fullmatch(member.name) is not None
@@ -119,7 +120,7 @@ def dialect_of(member: Member, sep: str | None = None, encoding: str | None = No
     quotes = sep != "::" and not old
     cells = fields_of(line, sep, quotes)
     names = known(member.name, cells)
-    if len(cells) == 1 and names is None:
+    if len(cells) < least and names is None:
         likely = next((mark for mark in (*MARKS, " ") if mark in line and mark != sep), None)
         fix = f"it looks separated by {likely!r}: pass sep={likely!r}" if likely else "a table has more"
         raise DataError(f"{member}: one column only, {line[:60]!r}, when split at {sep!r}; {fix}")
