@@ -233,7 +233,8 @@ WAYS = [
 def run_mutations(models, ratings, folder, n, seed):
     """How many of `n` changes of each model were refused and how many changed nothing, and what was neither:
     raw errors, predictions that are others, and errors that come later."""
-    rng, counts, bad = np.random.default_rng(seed), {"refused": 0, "same": 0}, []
+    rng, bad = np.random.default_rng(seed), []
+    counts = {"refused": 0, "same": 0}
     for kind, model in models.items():
         saved = model.save(folder / "whole")
         expected = predicted(mfrec.load(saved), ratings)
@@ -272,7 +273,8 @@ def test_what_is_made_up_is_refused_or_changes_nothing(models, few, tmp_path):
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 def test_each_way_to_make_something_up_is_refused(way, models, tmp_path):
     "At least once in a few times: some changes, of a setting say, mean nothing to a prediction."
-    saved, rng, refused = models["bayes with features"].save(tmp_path / "whole"), np.random.default_rng(1), 0
+    saved, refused = models["bayes with features"].save(tmp_path / "whole"), 0
+    rng = np.random.default_rng(1)
     for _ in range(5):
         facts, arrays = unsealed(saved)
         way(facts, arrays, rng)
@@ -509,6 +511,15 @@ def test_whoever_reads_gets_one_model_or_the_other(models, tmp_path):
     counts, kills = stress([models["als"], models["bayes"]], tmp_path / "model", 400)
     assert counts["mix"] == counts["error"] == 0 and min(counts.values()) == 0 < kills
     assert sum(counts.values()) == 400 and len([n for n in counts.values() if n]) == 2
+
+
+def test_nobody_takes_away_what_another_is_writing(models, tmp_path):
+    def write():
+        for _ in range(40):
+            models["als"].save(tmp_path / "model")
+
+    pids = [forked(write) for _ in range(2)]
+    assert [os.waitpid(pid, 0)[1] for pid in pids] == [0, 0]
 
 
 # Two updates at once.

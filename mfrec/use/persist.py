@@ -64,7 +64,7 @@ def array_facts(array: np.ndarray) -> str:
 def _plain(value: object) -> Any:
     "A numpy scalar (a setting given as np.float32, say) as a Python number."
     if not isinstance(value, np.generic):
-        raise TypeError(f"{str(value)[:80]} is neither a number nor a text")
+        raise DataError(f"{str(value)[:80]} is neither a number nor a text, and cannot be saved")
     return value.item()
 
 
@@ -130,7 +130,8 @@ def _record(facts: dict[str, Any], name: str, arrays: Arrays) -> Any:
     return kind(**parts)
 
 # %% ../../nbs/43_use.persist.ipynb #157482e7
-TRUTH, COPY, PART = "model.safetensors", "model.json", ".part"
+TRUTH, COPY = "model.safetensors", "model.json"
+PART = ".part"  # how the name of a file ends that is being written
 
 
 @contextmanager
@@ -233,7 +234,7 @@ def save(model: Model, path: str | os.PathLike, ratings: bool = True, over: str 
         raise DataError(f"{path}: a file is in the way; a model is saved as a folder") from error
     except MfrecError:
         raise
-    except (OSError, TypeError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: the model cannot be saved there ({_why(error)}); "
                         "name a folder that can be written to") from error
     return path

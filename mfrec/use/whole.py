@@ -128,7 +128,8 @@ def _width(array: np.ndarray | None) -> int:
 
 def side_sizes(model: Model) -> Sizes:
     "Those sizes that are known of the user side of a model before any array is looked at."
-    user, item, k = model.user, model.item, _width(model.user.factors)
+    user, item = model.user, model.item
+    k = _width(user.factors)
     return {"n": len(user), "k": k, "d": k + 1, "f": _width(user.feature_values),
             "g": _width(item.feature_values), "t": _width(None if user.taste is None else user.taste.basis),
             "u": _width(None if item.taste is None else item.taste.basis)}
@@ -166,16 +167,17 @@ ABOUT = {"solver": str, "n_ratings": int, "n_added": int | None, "folded_in": in
 
 def ratings_are_whole(kept: KeptRatings, n_items: int) -> bool:
     "Whether the ratings of every user are there, each of an item and at a value that there is."
-    starts, items, codes = kept.starts, kept.items, kept.codes
+    items, codes = kept.items, kept.codes
     places = kept.n_items == n_items and items.min(initial=0) >= 0 and items.max(initial=-1) < n_items
     coded = codes.dtype == np.uint8
     levels = codes.max(initial=0) < max(len(kept.values), 1) if coded else not len(kept.values)
-    return bool(starts[0] == 0 and starts[-1] == len(items) and places and levels)
+    return bool(kept.starts[0] == 0 and kept.starts[-1] == len(items) and places and levels)
 
 
 def whole_claims(model: Model) -> Iterator[tuple[bool, str]]:
     "What holds of a whole model whose records are, and what is wrong if it does not."
-    user, item, link = model.user, model.item, model.link
+    user, item = model.user, model.item
+    link = model.link
     yield link.low <= link.high, f"its scale, from {link.low:g} to {link.high:g}, is reversed"
     for name, side in (("user", user), ("item", item)):
         yield len(pd.unique(side.ids.classes_)) == len(side), f"an id of {name}s stands there more than once"
