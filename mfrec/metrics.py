@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import DataError, SettingError
+from .kernel.arguments import checked
 from .ratings.frames import find_columns
 from .ratings.ids import IdEncoder
 from .ratings.splitting import encode_together, random_generator
@@ -68,6 +69,7 @@ def _measure(metric: str, actual: Iterable, predicted: Iterable, users: Iterable
     return float(finish(totals[counts > 0] / counts[counts > 0]).mean())
 
 # %% ../nbs/08_metrics.ipynb #acb56e28
+@checked
 def rmse(actual: Iterable, predicted: Iterable, users: Iterable | None = None,
          weights: Iterable | None = None) -> float:
     """Root mean squared error, pooled over rows or as the mean of the users' own values.
@@ -94,6 +96,7 @@ def rmse(actual: Iterable, predicted: Iterable, users: Iterable | None = None,
     return _measure("rmse", actual, predicted, users, weights)
 
 
+@checked
 def mae(actual: Iterable, predicted: Iterable, users: Iterable | None = None,
         weights: Iterable | None = None) -> float:
     """Mean absolute error, pooled over rows or as the mean of the users' own values.
@@ -129,6 +132,7 @@ def _as_report(sums: np.ndarray, index: pd.Index) -> pd.DataFrame:
     return pd.DataFrame(columns, index=index)
 
 
+@checked
 def user_errors(actual: Iterable, predicted: Iterable, users: Iterable) -> pd.DataFrame:
     """Errors of each user.
 
@@ -177,6 +181,7 @@ def _sums_by_user(losses: list[np.ndarray], users: Iterable) -> np.ndarray:
     return np.stack([np.bincount(codes), *(np.bincount(codes, values) for values in losses)], axis=1)
 
 # %% ../nbs/08_metrics.ipynb #c7ee2c26
+@checked
 def bootstrap_interval(actual: Iterable, predicted: Iterable, users: Iterable, metric: str = "rmse",
                        baseline: Iterable | None = None, n_boot: int = 1000, confidence: float = 0.95,
                        seed: int = 0, per_user: bool = False) -> Interval:
@@ -236,6 +241,7 @@ def bootstrap_interval(actual: Iterable, predicted: Iterable, users: Iterable, m
     return Interval(float(statistic(sums.sum(axis=0, keepdims=True))[0]), float(low), float(high))
 
 # %% ../nbs/08_metrics.ipynb #51478448
+@checked
 def error_report(actual: Iterable, predicted: Iterable, groups: pd.Series, name: str = "user",
                  n_boot: int = 1000, seed: int = 0) -> pd.DataFrame:
     """RMSE and MAE, pooled over rows and averaged per group, with 95 % intervals.
@@ -280,6 +286,7 @@ def error_report(actual: Iterable, predicted: Iterable, groups: pd.Series, name:
     return pd.DataFrame.from_dict(rows, orient="index", columns=["value", "low", "high"])
 
 # %% ../nbs/08_metrics.ipynb #08b20002
+@checked
 def mean_report(values: pd.DataFrame, n_boot: int = 1000, confidence: float = 0.95,
                 seed: int = 0) -> pd.DataFrame:
     """The mean of each column over the rows, one a user, with a bootstrap interval over them.
@@ -308,7 +315,9 @@ def mean_report(values: pd.DataFrame, n_boot: int = 1000, confidence: float = 0.
         raise SettingError(f"confidence={confidence}, n_boot={n_boot}; need 0 < confidence < 1, n_boot >= 2")
     if not len(values):
         raise DataError("there are no rows to average")
-    numbers, n = values.to_numpy(dtype=np.float64), values.shape[1]
+    if bad := [col for col, kind in values.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]:
+        raise DataError(f"values: column {bad[0]} is {values[bad[0]].dtype}, not numeric; drop it")
+    numbers, n = values.to_numpy(dtype=np.float64, na_value=np.nan), values.shape[1]
     there = ~np.isnan(numbers)
     sums = np.hstack([np.where(there, numbers, 0), there])
     totals = np.vstack([sums.sum(axis=0), _resample(sums, n_boot, random_generator(seed))])
@@ -334,6 +343,7 @@ def _count_groups(train_ids: Iterable, test_ids: Iterable, n_groups: int) -> tup
     return np.searchsorted(starts, counts, side="right"), ["cold", *names, f"{starts[-1]}+"]
 
 # %% ../nbs/08_metrics.ipynb #2b9ca2e9
+@checked
 def errors_by_count(test: pd.DataFrame, predicted: Iterable, train: pd.DataFrame, n_groups: int = 4,
                     user_col: str | None = None, item_col: str | None = None,
                     rating_col: str | None = None) -> pd.DataFrame:

@@ -19,6 +19,7 @@ import pooch
 
 from .places import RATINGS_FILES, find_member
 from ..errors import DownloadError, MfrecWarning, SettingError
+from ..kernel.arguments import checked
 from ..kernel.progress import progress_bar
 
 # %% ../../nbs/64_doors.fetch.ipynb #90b33e2e
@@ -86,6 +87,7 @@ def _or_by_hand(url: str, target: Path) -> Iterator[None]:
                             f"save that file as {target}.zip, or unpack it as the folder {target}") from error
 
 # %% ../../nbs/64_doors.fetch.ipynb #66eacc1e
+@checked
 def download(name: str, dest: str | Path = "data/raw", base_url: str = GROUPLENS) -> Path:
     """Download a MovieLens set, unless it is there.
 

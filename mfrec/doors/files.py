@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from .cells import to_frame
 from .places import RATINGS_FILES, Member, find_member, locate, readable
 from ..errors import DataError, SettingError
+from ..kernel.arguments import checked
 from ..kernel.progress import progress_bar
 from ..ratings.frames import (
     Columns, check_ratings, find_columns, merge_duplicates, remember_columns)
@@ -199,17 +200,18 @@ def check_options(nrows: int | None = None, sep: str | None = None, encoding: st
     "Raise SettingError for what no file can be read with."
     if nrows is not None and not (isinstance(nrows, (int, np.integer)) and nrows >= 1):
         raise SettingError(f"nrows={nrows}; it must be a whole number, at least 1, or None for all rows")
-    if sep is not None and sep != "::" and len(sep) != 1:
-        raise SettingError(f"sep={sep!r}; it must be a single character or '::'")
+    if sep is not None and sep != "::" and (len(sep) != 1 or not sep.isprintable() and sep != "\t" or sep in "\"'"):
+        raise SettingError(f"sep={sep!r}; it must be a single character, no quote and no line end, or '::'")
     if scale is not None and not (len(scale) == 2 and scale[0] < scale[1]):
         raise SettingError(f"scale={scale!r}; it must be (lowest, highest)")
     try:
-        codecs.lookup(encoding or "utf-8")
-    except LookupError as error:
+        "é".encode(encoding or "utf-8", "ignore")
+    except (LookupError, ValueError) as error:  # rot13 is known, but makes no bytes of text
         raise SettingError(f"encoding={encoding!r} is unknown; "
                            "'utf-8', 'latin-1' or 'utf-16', say") from error
 
 # %% ../../nbs/62_doors.files.ipynb #02ff1621
+@checked
 def read_ratings(source: str | os.PathLike | None = None, nrows: int | None = None, *,
                  user_col: str | None = None, item_col: str | None = None, rating_col: str | None = None,
                  time_col: str | None = None, sep: str | None = None, encoding: str | None = None,

@@ -19,6 +19,7 @@ import pyarrow as pa
 from .files import check_options
 from .places import ITEMS_FILES, USERS_FILES, Member, find_member, locate, readable
 from ..errors import DataError
+from ..kernel.arguments import checked
 from ..ratings.frames import KNOWN_COLUMNS, Columns, find_columns, remember_columns
 from ..ratings.items import make_items, narrow_ids
 
@@ -109,6 +110,7 @@ def _whole_ids(raw: pd.DataFrame, col: str | None, role: str, where: str) -> pd.
     return raw
 
 # %% ../../nbs/63_doors.items.ipynb #c110245a
+@checked
 def read_items(source: str | os.PathLike | None = None, *, item_col: str | None = None,
                title_col: str = "title", genres_col: str = "genres", year_col: str = "year",
                genres_sep: str | None = None, sep: str | None = None, encoding: str | None = None,
@@ -150,6 +152,7 @@ def read_items(source: str | os.PathLike | None = None, *, item_col: str | None 
     return make_items(raw, item_col, title_col, genres_col, year_col, genres_sep, where=where)
 
 # %% ../../nbs/63_doors.items.ipynb #758fc496
+@checked
 def read_users(source: str | os.PathLike | None = None, *, user_col: str | None = None,
                sep: str | None = None, encoding: str | None = None) -> pd.DataFrame:
     """Read a table of users from a file.

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError, MfrecWarning, SettingError
+from .arguments import checked
 from ..ratings.columns import UNKNOWN, are_lists, decade_of, need_columns, numbers_of, years_of
 from ..ratings.frames import find_columns
 from ..ratings.ids import IdEncoder
@@ -201,6 +202,7 @@ def _table(frame: pd.DataFrame, ids: pd.Series, schema: FeatureSchema, where: st
     return FeatureTable(encoder, schema.encode(frame, where, warn)[order], schema)
 
 # %% ../../nbs/14_kernel.features.ipynb #09430a5e
+@checked
 def item_features(items: pd.DataFrame, *, item_col: str | None = None, genres: bool = True,
                   decades: bool = True, categorical: Sequence[str] = (), several: Sequence[str] = (),
                   numeric: Sequence[str] = (), min_rows: int = 2,
@@ -246,6 +248,7 @@ def item_features(items: pd.DataFrame, *, item_col: str | None = None, genres: b
     return _table(items, items[col], schema, "items", warn=given)
 
 # %% ../../nbs/14_kernel.features.ipynb #a67f20e8
+@checked
 def user_features(users: pd.DataFrame, *, user_col: str | None = None,
                   categorical: Sequence[str] | None = None, several: Sequence[str] = (),
                   numeric: Sequence[str] | None = None, min_rows: int = 2,

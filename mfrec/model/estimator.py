@@ -15,6 +15,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from ..errors import DataError
+from ..kernel.arguments import check_arguments, checked
 from ..kernel.features import (Content, FeatureTable, SideContent, feature_table, item_features,
                                    user_features)
 from ..kernel.machine import Workers, check_seed, local_state
@@ -202,6 +203,7 @@ class RatingEstimator(Learner):
             cls.solver = cls.__name__
         RatingEstimator.solvers[cls.solver] = cls
 
+    @checked
     def fit(self, ratings: pd.DataFrame, y: object = None, validation: pd.DataFrame | None = None,
             items: pd.DataFrame | FeatureTable | None = None,
             users: pd.DataFrame | FeatureTable | None = None, callback: Callback | None = None,
@@ -237,6 +239,7 @@ class RatingEstimator(Learner):
         SettingError
             For a bad parameter.
         """
+        check_arguments(type(self).__init__, (self,), self.get_params(deep=False))
         cols = find_columns(ratings, self.user_col, self.item_col, self.rating_col)
         check_ratings(ratings, cols)
         check_seed(getattr(self, "seed", 0))

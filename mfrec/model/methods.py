@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, ParamSpec
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
+from ..kernel.arguments import check_arguments, checked
 from .link import Numbers
 
 if TYPE_CHECKING:  # the chapters whose functions are methods of every fitted model
@@ -120,7 +121,9 @@ def fitted_method(function: OfModel) -> OfModel:
     "Make `function(model, ...)`, which takes a Model first, a method of every fitted model and estimator."
     @wraps(function)
     def method(self: Fitted, *args: Any, **kwargs: Any) -> Any:
-        return function(fitted_model(self), *args, **kwargs)
+        model = fitted_model(self)
+        check_arguments(function, (model, *args), kwargs)
+        return function(model, *args, **kwargs)
 
     setattr(Fitted, function.__name__, method)
     return function
@@ -128,5 +131,6 @@ def fitted_method(function: OfModel) -> OfModel:
 
 def own_method(function: OfFitted) -> OfFitted:
     "Make `function(fitted, ...)`, which takes the estimator or model itself, a method of both."
-    setattr(Fitted, function.__name__, function)
-    return function
+    method = checked(function)
+    setattr(Fitted, function.__name__, method)
+    return method

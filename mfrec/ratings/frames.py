@@ -7,13 +7,14 @@ __all__ = ['KNOWN_COLUMNS', 'NOTE', 'LARGEST', 'Columns', 'remember_columns', 'f
            'merge_duplicates', 'describe_ratings', 'rating_counts']
 
 # %% ../../nbs/01_ratings.frames.ipynb #526c4c97
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from ..errors import DataError, SettingError
+from ..kernel.arguments import checked, shown
 
 # %% ../../nbs/01_ratings.frames.ipynb #4c15f196
 KNOWN_COLUMNS = {
@@ -87,6 +88,10 @@ def find_columns(frame: pd.DataFrame, user_col: str | None = None, item_col: str
     used = [name for name in found.values() if name is not None]
     if len(set(used)) < len(used):
         raise DataError(f"{where}: one column serves as two of {found}; each needs its own")
+    for name in used:
+        first = frame[name].iloc[:1].tolist() if names.count(name) == 1 else []
+        if first and not isinstance(first[0], Hashable):
+            raise DataError(f"{where}: column {name} holds {shown(first[0])} in row 0; a cell has one value")
     return Columns(**found)
 
 # %% ../../nbs/01_ratings.frames.ipynb #f5f35ea3
@@ -187,6 +192,7 @@ def merge_duplicates(frame: pd.DataFrame, cols: Columns, how: str = "error", whe
     return latest.reset_index(drop=True)
 
 # %% ../../nbs/01_ratings.frames.ipynb #4c31b79d
+@checked
 def describe_ratings(ratings: pd.DataFrame, user_col: str | None = None, item_col: str | None = None,
                      rating_col: str | None = None) -> pd.Series:
     """Counts, density, mean and range of a table of ratings.
@@ -226,6 +232,7 @@ def describe_ratings(ratings: pd.DataFrame, user_col: str | None = None, item_co
     return pd.Series({name: round(float(value), 3) for name, value in facts.items()}, name="value")
 
 # %% ../../nbs/01_ratings.frames.ipynb #c01a0004
+@checked
 def rating_counts(ratings: pd.DataFrame, rating_col: str | None = None) -> pd.Series:
     """How often each rating was given.
 

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError, MfrecWarning
+from ..kernel.arguments import checked
 from .frames import Columns, find_columns, first_bad, remember_columns
 
 # %% ../../nbs/02_ratings.items.ipynb #d99eb63f
@@ -116,6 +117,7 @@ def _item_years(titles: pd.Series, stated: pd.Series | None, where: str) -> pd.S
     return year.where(year.abs() < 2**15).astype("Int16")
 
 # %% ../../nbs/02_ratings.items.ipynb #61094406
+@checked
 def make_items(raw: pd.DataFrame, item_col: str | None = None, title_col: str = "title",
                genres_col: str = "genres", year_col: str = "year", genres_sep: str | None = None,
                where: str = "items") -> pd.DataFrame:
@@ -183,6 +185,9 @@ def titles_of(ids: Iterable, items: pd.DataFrame, item_col: str | None = None) -
         If `items` has no column of ids.
     """
     col = find_columns(items, item_col=item_col, need=["item"], where="items").item
+    if items[col].duplicated().any():
+        twice = items[col][items[col].duplicated()].iloc[0]
+        raise DataError(f"items: id {twice} stands in more than one row; keep one of them")
     ids = pd.Series(np.asarray(ids))
     found = pd.Index(items[col]).get_indexer(ids)
     empty = np.full(len(ids), "", dtype=object)

@@ -13,6 +13,7 @@ from rapidfuzz import fuzz
 
 from .titles import LOOSE, WHOLE, TitleIndex, keys_of, names_of, no_article, plain_words
 from ..errors import DataError, SettingError
+from ..kernel.arguments import checked
 from .items import year_of
 
 # %% ../../nbs/10_ratings.search.ipynb #eaa00030
@@ -36,6 +37,7 @@ def _search(index: TitleIndex, text: str, n: int) -> Iterator[tuple[int, str]]:
             yield place, "spelling"
 
 # %% ../../nbs/10_ratings.search.ipynb #eaa00022
+@checked
 def find_items(items: pd.DataFrame, text: str, n: int = 10, *, item_col: str | None = None) -> pd.DataFrame:
     """Search items by what a person remembers of a title.
 

@@ -8,13 +8,14 @@ __all__ = ['Condition', 'told_items', 'describe', 'ids_named', 'positions_of', '
 
 # %% ../../nbs/44_use.filters.ipynb #44f00004
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..errors import DataError, MfrecWarning, SettingError
+from ..kernel.arguments import fits, shown
 from ..model.records import Model
 from ..ratings.frames import find_columns
 from ..ratings.items import make_items
@@ -57,6 +58,8 @@ def ids_named(model: Model, named: Any, told: pd.DataFrame | None, what: str) ->
     if isinstance(named, str) or not np.iterable(named):
         raise SettingError(f"{what}={named!r}; give a list of ids or titles, or a frame with a column of ids")
     given, known = list(named), set(model.item.ids.classes_.tolist())
+    if strange := [name for name in given if not isinstance(name, Hashable)]:
+        raise DataError(f"{what}: {shown(strange[0])} is no id and no title; give a list of ids or titles")
     titles = [name for name in given if isinstance(name, str) and name not in known]
     if not titles:
         return given
@@ -82,6 +85,8 @@ Condition = str | Callable[[pd.DataFrame], Any]
 
 def of_genres(rows: pd.DataFrame, genres: Sequence[str]) -> np.ndarray:
     "Which rows (n,) are of one of the genres, in any case. Raises SettingError for a genre that none has."
+    if not fits(genres, str | Iterable):
+        raise SettingError(f"genres={shown(genres)}; give one genre or a list of them")
     wanted = {str(genre).casefold() for genre in ([genres] if isinstance(genres, str) else genres)}
     cells = [{str(genre).casefold() for genre in cell} for cell in rows["genres"]]
     if strange := wanted - set().union(*cells):

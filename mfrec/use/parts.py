@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError, SettingError
+from ..kernel.arguments import checked
 from ..kernel.machine import check_whole
 from ..kernel.progress import progress_bar
 from ..model.methods import Fitted, fitted_model
@@ -27,6 +28,7 @@ PEOPLE = 4096  # of a part
 ASKED = "_asked.json"  # which readers of Parquet folders pass over
 
 
+@checked
 def write_lists(fitted: Fitted, folder: str | os.PathLike, n: int = 10, size: int = PEOPLE,
                 **asked: Any) -> Path:
     """Write what `recommend` says for everybody into a folder of Parquet files.

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from ..errors import DataError
+from ..kernel.arguments import checked
 from ..kernel.features import FeatureSchema
 from ..kernel.interest import Interest
 from ..kernel.taste import TasteBasis
@@ -127,6 +128,7 @@ def _plain(value: np.generic) -> Any:
 DAMAGE = (SafetensorError, json.JSONDecodeError, KeyError, TypeError, ValueError, NotADirectoryError)
 
 
+@checked
 def load(path: str | os.PathLike) -> Model:
     """The model saved in a folder, ready to predict.
 
