@@ -143,7 +143,7 @@ def plot_split(train: pd.DataFrame, test: pd.DataFrame, by: str = "users", n_poi
         raise SettingError(f"n_points={n_points}; it must be 1 or more")
     cols = find_columns(train, user_col, item_col, time_col=time_col, need=[by[:-1], "time"], where="train")
     col = cols.user if by == "users" else cols.item
-    need_columns(test, [col, cols.time], "test")
+    find_columns(test, cols.user, cols.item, time_col=cols.time, need=[by[:-1], "time"], where="test")
     rows = dots_of(train, test, col, cols.time, n_points)
     from matplotlib.dates import ConciseDateFormatter
     ax = axes_for(ax)

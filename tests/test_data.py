@@ -44,8 +44,7 @@ def write(tmp_path):
     ("\n\n", ["empty"]),
     (HEAD, ["no rows"]),
     ("userId,rating\n1,4\n", ["no item column", "movieId", "item_col="]),
-    ("userId;movieId;rating\n1;2;3\n", ["sep=';'"]),
-    ("userId\tmovieId\trating\n1\t2\t3\n", ["sep='\\t'"]),
+    ("userId movieId rating\n1 2 3\n", ["sep=' '"]),
     (HEAD + "1,2,4\n1,3,great\n", ["column rating", "'great'", "line 3"]),
     (HEAD + "1,2,4\n1,3,\n", ["column rating", "line 3"]),
     (HEAD + "1,2,4\n1,3,NaN\n", ["column rating", "line 3"]),
@@ -67,7 +66,7 @@ def write(tmp_path):
     (HEAD + "1,2,4\n1,3,1e39\n", ["not finite", "line 3"]),
     (HEAD + "1,2,4\n1,3,nan\n1,4,x\n", ["'x'", "line 4"]),
     (HEAD + "1,2,4\n1,3,nan\n1,4,1_0\n", ["'1_0'", "line 4"]),
-    ("userId;movieId;rating\n1;2;4,5\n", ["sep=';'"]),
+    ("userId;movieId;rating\n1;2;4,5\n1;3;3.5\n", ["'4,5'", "line 2", "write decimals with a point"]),
     ("bob,B1,4\namy,B2,5\n", ["no user column", "write a header above it"]),
     ("userId,movieId,rating,rating\n1,2,3,4\n", ["two columns are called 'rating'"]),
     ("userId,user_id,movieId,rating\n1,1,2,3\n", ["both 'userId' and 'user_id'", "user_col="]),
@@ -75,16 +74,9 @@ def write(tmp_path):
     (HEAD + "amy,2,4\n ,3,4\n", ["userId", "no id", "line 3"]),
     (HEAD + "1,2,4\n1.5,3,4\n", ["mixed", "'1.5'", "line 3"]),
     (HEAD + "99999999999,2,4\nbob,3,4\n", ["mixed", "line 3"]),
-    ("userId,movieId,rating,timestamp\n1,2,4,9\n1,3,4,inf\n", ["timestamp", "no finite time", "line 3"]),
-    ("userId,movieId,rating,timestamp\n1,2,4,9\n1,3,4,\n", ["timestamp", "empty", "line 3"]),
-    (
-        "userId,movieId,rating,timestamp\n1,2,4,2020-01-01\n1,3,4,2020-13-01\n",
-        ["timestamp", "'2020-13-01'", "line 3", "dates such as"],
-    ),
     ("PK\x03\x04\0\0\n", ["not plain text"]),
     ("hello world", ["one column only", "sep=' '"]),
     ("hello", ["one column only"]),
-    ("userId,movieId,rating,timestamp\n1,2,4,99\n1,3,4,soon\n", ["column timestamp", "'soon'", "line 3"]),
 ])
 def test_bad_csv(write, text, said):
     with pytest.raises(DataError) as caught:
@@ -383,8 +375,10 @@ def test_encodings(write):
     for encoding in ("utf-16", "latin-1", "utf-8", "utf-8-sig", "cp1252"):
         frame = read_ratings(write("r.csv", text.encode(encoding)), encoding=encoding)
         assert frame.userId.tolist() == ["José", "Anaïs"]
+    for encoding in ("utf-16", "utf-8-sig", "utf-32"):
+        assert read_ratings(write("r.csv", text.encode(encoding))).userId.tolist() == ["José", "Anaïs"]
     for content, said in (
-        (text.encode("utf-16"), "encoding='utf-16'"),
+        (text.encode("utf-16")[2:], "encoding='utf-16'"),
         (text.encode("latin-1"), "line 2 is not utf-8 text"),
     ):
         with pytest.raises(DataError, match=said):
@@ -487,9 +481,6 @@ def test_parquet_types(tmp_path, column, values, want):
     ("userId", pa.array([1.0, 1e300]), "in row 1"),
     ("userId", pa.array(["1", "bob"]), "mixed, 'bob' in row 1"),
     ("userId", pa.array([[1], [2]]), "userId holds list"),
-    ("timestamp", pa.array([1.0, np.nan]), "no finite time in row 1"),
-    ("timestamp", pa.array([1, None], pa.timestamp("s")), "timestamp is empty in row 1"),
-    ("timestamp", pa.array([[1], [2]]), "timestamp"),
 ])
 def test_bad_parquet(tmp_path, column, values, said):
     pq.write_table(pa.table({**PARQUET, column: values}), tmp_path / "r.parquet")

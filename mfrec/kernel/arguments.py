@@ -60,7 +60,7 @@ def fits(value: Any, kind: Any) -> bool:
     if origin in (int, float) and isinstance(value, (bool, np.bool_)):
         return False
     if origin is int:
-        return isinstance(value, Integral) and -2**63 <= value < 2**63
+        return isinstance(value, Integral) and -2**63 <= int(value) < 2**63
     if origin is float:
         return fits(value, int) if isinstance(value, Integral) else isinstance(value, Real) and value == value
     if origin is bool:

@@ -131,6 +131,5 @@ def fitted_method(function: OfModel) -> OfModel:
 
 def own_method(function: OfFitted) -> OfFitted:
     "Make `function(fitted, ...)`, which takes the estimator or model itself, a method of both."
-    method = checked(function)
-    setattr(Fitted, function.__name__, method)
-    return method
+    setattr(Fitted, function.__name__, checked(function))
+    return function

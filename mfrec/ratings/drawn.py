@@ -49,7 +49,7 @@ def numbers_in(frame: object, columns: list[Any], where: str, made_by: str) -> p
     return pd.DataFrame({col: numbers_of(frame, col, where) for col in columns}, index=frame.index)
 
 # %% ../../nbs/08_ratings.drawn.ipynb #d4600013
-def ratings_told(given: object) -> object:
+def ratings_told(given: Any) -> Any:
     "Items and ratings, as a frame, that a fitted model or estimator keeps; anything else as it is."
     model = None if isinstance(given, (pd.DataFrame, type)) else getattr(given, "model_", None)
     if model is None:
@@ -61,7 +61,7 @@ def ratings_told(given: object) -> object:
     return pd.DataFrame({cols.item: model.item.ids.classes_[table.items], cols.rating: table.ratings})
 
 
-def history_told(given: object) -> object:
+def history_told(given: Any) -> Any:
     "The history of a fitted estimator; anything else as it is."
     if isinstance(given, (pd.DataFrame, type)) or not hasattr(given, "model_"):
         return given
@@ -82,13 +82,13 @@ def with_decades(ratings: pd.DataFrame, items: pd.DataFrame, item_col: str | Non
     if items[id_col].duplicated().any():
         twice = items[id_col][items[id_col].duplicated()].iloc[0]
         raise DataError(f"items: id {twice} stands in more than one row; keep one of them")
-    known = items.set_index(id_col)[["year", "genres"]]
-    known = known.assign(year=years_of(known["year"], "items"))
-    joined = ratings[[cols.item, cols.rating]].merge(known, left_on=cols.item, right_index=True)
-    if joined.empty:
+    at = pd.Index(items[id_col]).get_indexer(ratings[cols.item])
+    if not (at >= 0).any():
         raise DataError("items: none of the rated items is among these; are they the items of these ratings, "
                         "with ids of the same kind?")
-    return joined.rename(columns={cols.rating: "stars"}).assign(decade=joined["year"].map(decade_of))
+    stars, years = numbers_of(ratings, str(cols.rating), "ratings"), years_of(items["year"], "items")[at]
+    told = {"stars": stars, "genres": items["genres"].to_numpy()[at], "decade": [*map(decade_of, years)]}
+    return pd.DataFrame(told, index=ratings.index)[at >= 0]
 
 # %% ../../nbs/08_ratings.drawn.ipynb #d4600016
 LAST = 9000  # year; matplotlib's axes of time end before 10,000

@@ -40,8 +40,6 @@ def random_generator(seed: int) -> np.random.Generator:
 
 def _check_fraction(ratings: pd.DataFrame, test_fraction: float) -> None:
     "Refuse a table without rows and a fraction outside (0, 1)."
-    if not isinstance(ratings, pd.DataFrame):
-        raise DataError(f"ratings must be a DataFrame, not {type(ratings).__name__}")
     if not len(ratings):
         raise DataError("ratings: no rows to split")
     if not isinstance(test_fraction, Real) or not 0 < test_fraction < 1:

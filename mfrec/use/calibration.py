@@ -17,7 +17,7 @@ from ..model.predict import predict_frame
 from ..model.link import Levels, level_probabilities
 from ..model.methods import Fitted, fitted_model
 from ..model.records import Model
-from ..ratings.frames import find_columns
+from ..ratings.frames import check_ratings, find_columns
 from ..ratings.splitting import random_generator
 
 # %% ../../nbs/41_use.calibration.ipynb #086574e5
@@ -138,6 +138,9 @@ def coverage_table(fitted: Fitted, test: pd.DataFrame, train: pd.DataFrame,
     own = model.columns
     cols = find_columns(test, own.user, own.item, own.rating, where="test ratings")
     find_columns(train, cols.user, cols.item, cols.rating, where="train")
+    check_ratings(train, cols, where="train")
+    if not 1 <= n_groups <= len(test):
+        raise SettingError(f"n_groups={n_groups}; it must be from 1 to the number of test rows, {len(test):,}")
     stars = train[cols.rating]
     users, items = stars.groupby(train[cols.user]), stars.groupby(train[cols.item])
     pit = pit_values(model, test, seed)
