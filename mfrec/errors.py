@@ -25,7 +25,13 @@ def one_line(text: object) -> str:
 
 # %% ../nbs/00_errors.ipynb #0a3f99e7
 class MfrecError(Exception):
-    "Whatever mfrec refuses, in one line: the offending file, column, row or id, and the fix."
+    """Whatever mfrec refuses: the offending file, column, row or id, and the fix.
+
+    Parameters
+    ----------
+    message : object, default ''
+        What is said; it becomes one line of at most 390 signs.
+    """
     def __init__(self, message: object = "") -> None:
         super().__init__(one_line(message))
 
@@ -51,6 +57,12 @@ class TrainingError(MfrecError, RuntimeError):
 
 # %% ../nbs/00_errors.ipynb #e1a00009
 class MfrecWarning(UserWarning):
-    "Something was done that the caller may not expect; said once, in one line, with a count."
+    """Something was done that the caller may not expect; said once, with a count.
+
+    Parameters
+    ----------
+    message : object, default ''
+        What is said; it becomes one line of at most 390 signs.
+    """
     def __init__(self, message: object = "") -> None:
         super().__init__(one_line(message))

@@ -167,14 +167,14 @@ class Interval(NamedTuple):
     high: float
 
 
-MOST_DRAWS = 1_000_000  # which say as much as any number of them
+MOST_DRAWS = 1_000_000
 
 
 def _check_draws(confidence: float, n_boot: int) -> None:
     "Raises SettingError for draws that make no interval, or have no end."
     if not 0 < confidence < 1 or not 2 <= n_boot <= MOST_DRAWS:
-        raise SettingError(f"confidence={confidence}, n_boot={n_boot}; need 0 < confidence < 1, and n_boot "
-                           f"from 2 to {MOST_DRAWS:,}")
+        raise SettingError(f"confidence={confidence}, n_boot={n_boot}; need 0 < confidence < 1, "
+                           f"n_boot >= 2, at most {MOST_DRAWS:,}")
 
 
 def _resample(sums: np.ndarray, n_boot: int, rng: np.random.Generator) -> np.ndarray:
@@ -267,10 +267,8 @@ def error_report(actual: Iterable, predicted: Iterable, groups: pd.Series, name:
         The group of each row: the id of its user, say.
     name : str, default 'user'
         What a group is called.
-    n_boot : int, default 1000
-        How many draws, at least 2.
-    seed : int, default 0
-        Which draws, a whole number from 0 to 2**32 - 1.
+    n_boot, seed
+        As for `bootstrap_interval`.
 
     Returns
     -------
@@ -280,10 +278,8 @@ def error_report(actual: Iterable, predicted: Iterable, groups: pd.Series, name:
 
     Raises
     ------
-    DataError
-        As `rmse`.
-    SettingError
-        For a number of draws or a seed outside its range.
+    DataError, SettingError
+        As `bootstrap_interval`.
     """
     several, rows = groups.nunique() > 1, {}
     for metric in ("rmse", "mae"):
@@ -312,21 +308,19 @@ def mean_report(values: pd.DataFrame, n_boot: int = 1000, confidence: float = 0.
     Returns
     -------
     pandas.DataFrame
-        A row per column of `values`; columns value, low and high. The interval is missing where there is only
-        one row, and where some draw has none of a column's values.
+        A row per column of `values`; columns value, low and high. The interval is missing for a single row,
+        and where some draw has none of a column's values.
 
     Raises
     ------
-    DataError
-        For a frame without rows.
-    SettingError
-        For a confidence, number of draws or seed outside its range.
+    DataError, SettingError
+        For a frame without rows or with text, and as `bootstrap_interval`.
     """
     _check_draws(confidence, n_boot)
     if not len(values):
         raise DataError("there are no rows to average")
-    if bad := [col for col, kind in values.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]:
-        raise DataError(f"values: column {bad[0]} is {values[bad[0]].dtype}, not numeric; drop it")
+    if (texts := values.select_dtypes(exclude="number")).shape[1]:
+        raise DataError(f"values: column {texts.columns[0]} is not numeric; drop it")
     numbers, n = values.to_numpy(dtype=np.float64, na_value=np.nan), values.shape[1]
     there = ~np.isnan(numbers)
     sums = np.hstack([np.where(there, numbers, 0), there])

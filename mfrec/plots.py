@@ -390,6 +390,7 @@ def plot_calibration(table: pd.DataFrame, share: float = 0.8, ax: "Axes | None" 
     ax.axhspan(share - 0.02, share + 0.02, color="0.92")
     ax.axhline(held.iloc[0], color="black", lw=1, label="all")  # the first row is of all
     ax.set(xlabel=f"group of the test rows (of {max(groups):.0f}), from low to high",
-           xticks=sorted(set(groups)), ylabel=f"share in the {share:.0%} interval", ylim=(share - 0.1, share + 0.1))
+           ylabel=f"share in the {share:.0%} interval", xticks=sorted(set(groups)),
+           ylim=(share - 0.1, share + 0.1))
     ax.legend(ncols=2, fontsize=8)
     return ax

@@ -35,8 +35,8 @@ def n_threads(n_jobs: int) -> int:
     if n_jobs == -1:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not (isinstance(n_jobs, (int, np.integer)) and 0 < n_jobs <= MOST_THREADS):
-        raise SettingError(f"n_jobs={n_jobs}; it must be a number of threads, at most {MOST_THREADS:,}, or -1 "
-                           "for all cores")
+        raise SettingError(f"n_jobs={n_jobs}; it must be a number of threads, or -1 for all cores; "
+                           f"at most {MOST_THREADS:,}")
     return int(n_jobs)
 
 # %% ../../nbs/11_kernel.machine.ipynb #dead829a

@@ -351,9 +351,7 @@ def sample_items(n_ratings: int = 100_000, seed: int = 0) -> pd.DataFrame:
 
     Parameters
     ----------
-    n_ratings : int, default 100_000
-        As for `sample_ratings`.
-    seed : int, default 0
+    n_ratings, seed
         As for `sample_ratings`.
 
     Returns

@@ -140,7 +140,7 @@ def coverage_table(fitted: Fitted, test: pd.DataFrame, train: pd.DataFrame,
     find_columns(train, cols.user, cols.item, cols.rating, where="train")
     check_ratings(train, cols, where="train")
     if not 1 <= n_groups <= len(test):
-        raise SettingError(f"n_groups={n_groups}; it must be from 1 to the number of test rows, {len(test):,}")
+        raise SettingError(f"n_groups={n_groups}; it must be from 1 to the {len(test):,} test rows")
     stars = train[cols.rating]
     users, items = stars.groupby(train[cols.user]), stars.groupby(train[cols.item])
     pit = pit_values(model, test, seed)
