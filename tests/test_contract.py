@@ -270,7 +270,7 @@ def test_degenerate_data_gives_sensible_predictions(solver, rows):
     (lambda f: f.assign(rating=np.inf), "column rating is missing or not finite"),
     (lambda f: f.assign(rating="good"), "column rating is .*not numeric"),
     (lambda f: f.drop(columns="movieId"), "no item column"),
-    (lambda f: f.assign(userId=[1.5] + [1] * (len(f) - 1)), "column userId holds fractions, 1.5"),
+    (lambda f: f.assign(userId=[1.5] + [1] * (len(f) - 1)), "column userId has the id 1.5 in row 0"),
     (lambda f: f.assign(userId=[None] + ["a"] * (len(f) - 1)), "column userId has no id in row 0"),
     (lambda f: f[:0], "no rows"),
 ], ids=["nan", "inf", "text", "no column", "fraction", "no id", "empty"])

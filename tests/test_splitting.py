@@ -8,7 +8,7 @@ from conftest import real
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mfrec.errors import DataError, SettingError
+from mfrec.errors import DataError, MfrecWarning, SettingError
 from mfrec.plots import plot_split
 from mfrec.ratings.splitting import (
     Split, check_disjoint, describe_split, encode_together, k_folds, split_cold_items, split_mask,
@@ -228,9 +228,10 @@ def test_bad_columns(ratings):
         k_folds(ratings, by="user")
     with pytest.raises(DataError, match="column userId: no id at position 1"):
         split_users(ratings.assign(userId=[1, None] + [2] * 598))
-    with pytest.raises(DataError, match="column timestamp has no time in row 2 .1 such"):
-        split_time(ratings.assign(timestamp=[1, 2, None] + [3] * 597))
-    with pytest.raises(DataError, match="neither numbers nor dates"):
+    with pytest.warns(MfrecWarning, match="column timestamp has no time in row 2 .1 such") as caught:
+        parts = split_time(ratings.assign(timestamp=[1, 2, None] + [3] * 597))
+    assert len(caught) == 1 and len(parts.train) + len(parts.test) == 599
+    with pytest.raises(DataError, match="without a number or date"):
         split_time(ratings.assign(timestamp="yesterday"))
 
 

@@ -21,10 +21,10 @@ import numpy as np
 import pandas as pd
 
 from .files import read_ratings
-from .items import read_items, read_users
+from .items import read_items, read_table, read_users
 from .links import with_links
 from .options import BASIS
-from .places import ITEMS_FILES, locate
+from .places import ITEMS_FILES, find_member, locate
 from ..errors import DataError, SettingError
 from ..kernel.features import FeatureTable, item_features, judge_columns, user_features
 from ..metrics import error_report, rmse
@@ -97,8 +97,8 @@ def titled_items(data: str, named: pd.DataFrame | None) -> pd.DataFrame | None:
         return sample_items()
     try:
         place = locate(data)
-        places = [place]
-        if place.is_file() and place.suffix != ".zip":
+        places = [place] if place.is_dir() or place.suffix.lower() == ".zip" else []
+        if place.is_file() and not places:
             beside = [place.parent / name for name in ITEMS_FILES]
             places = [path for path in beside if path.is_file() and path != place]
         return with_links(read_items(places[0]), places[0]) if places else None
@@ -331,17 +331,10 @@ def column_names(model: Model, user_col: str | None, item_col: str | None,
 
 
 def read_pairs(path: Path, model: Model, names: dict[str, str | None]) -> pd.DataFrame:
-    "A csv or parquet file with all its columns; ids stay text where the model's are."
-    texts = [role for role, text in has_text_ids(model).items() if text]
-    columns = [col for role in texts for col in (names[role], *KNOWN_COLUMNS[role])]
-    try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        return pd.read_csv(path, dtype=dict.fromkeys(columns, str))
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
-    except (ValueError, OSError) as error:  # pandas' and pyarrow's parse errors are ValueErrors
-        raise DataError(f"{path}: not a readable csv or parquet file ({error})") from error
+    "A text or parquet file with all its columns; ids stay text where the model's are."
+    ids = {col: text for role, text in has_text_ids(model).items()
+           for col in (names[role], *KNOWN_COLUMNS[role]) if col is not None}
+    return read_table(find_member(locate(path), (), "pairs"), lambda header: ids)
 
 # %% ../../nbs/70_doors.jobs.ipynb #7ef685cc
 def named_as_model(model: Model, frame: pd.DataFrame, names: dict[str, str | None], where: str,

@@ -11,6 +11,7 @@ import os
 import pandas as pd
 
 from .places import Member, find_member, locate, readable
+from .text import dialect_of, read_text
 from ..errors import DataError
 from ..ratings.frames import find_columns
 from ..ratings.titles import known_ids
@@ -23,9 +24,9 @@ ENOUGH = 0.5  # of the items must be in a file of links, or else it belongs to o
 def links_of(source: str | os.PathLike) -> Member | None:
     "The file of links in a folder or zip, or beside a file; None if there is none."
     place = locate(source)
-    if place.is_file() and place.suffix.lower() != ".zip":
+    if not (place.is_dir() or place.suffix.lower() == ".zip"):
         beside = place.parent / LINKS_FILES[0]
-        return Member(beside) if beside.is_file() else None
+        return Member(beside) if place.is_file() and beside.is_file() else None
     try:
         return find_member(place, LINKS_FILES, "links")
     except DataError:
@@ -40,8 +41,9 @@ def with_links(items: pd.DataFrame, source: str | os.PathLike) -> pd.DataFrame:
     found = None if known_ids(items) else links_of(source)
     if found is None:
         return items
-    with readable(found), found.open() as file:
-        links = pd.read_csv(file, dtype="str")
+    with readable(found):
+        columns = read_text(found, dialect_of(found)).columns
+        links = pd.DataFrame({name: column.to_pandas() for name, column in columns.items()})
     ours = find_columns(items, need=["item"], where="items").item
     theirs = find_columns(links, item_col=ours if ours in links else None, need=(), where=str(found)).item
     ids = items[ours].astype("str")

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pyarrow as pa
 
@@ -104,7 +104,7 @@ def check_kind(path: Path) -> None:
     kind = path.stat().st_mode
     made_up = {"proc", "sys"} & {*path.resolve().parts[1:2]}
     if made_up or not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
-        raise DataError(f"{path}: not a file on a disk, but a device or the like; copy what it says to a file")
+        raise DataError(f"{path}: not a file on a disk, but a device or the like; copy it to a file")
 
 # %% ../../nbs/60_doors.places.ipynb #e4a0000d
 RATIO = 100           # of unpacked to packed bytes, beyond which no table is packed
@@ -113,7 +113,7 @@ HARMLESS = 256 << 20  # bytes, of whatever ratio
 
 class Unpacked(io.RawIOBase):
     "What comes out of a packed file, of `packed` bytes; DataError when it is too much."
-    def __init__(self, file: IO[bytes], packed: int, where: str):
+    def __init__(self, file: IO[bytes] | gzip.GzipFile, packed: int, where: str):
         self.file, self.where = file, where
         self.left = max(RATIO * packed, HARMLESS)
 
@@ -121,19 +121,12 @@ class Unpacked(io.RawIOBase):
         "It is."
         return True
 
-    def read(self, size: int = -1) -> bytes:
-        "The next bytes, at most `size` of them; all if it is negative."
-        if size < 0:
-            return read_whole(self, self.where)
-        data = self.file.read(size)
+    def readinto(self, buffer: Any) -> int:  # whatever takes bytes
+        "The next bytes into a buffer; how many there were."
+        data = self.file.read(len(buffer))
         self.left -= len(data)
         if self.left < 0:
             raise DataError(f"{self.where}: it unpacks to more than {RATIO} times its size, as no table does")
-        return data
-
-    def readinto(self, buffer: memoryview) -> int:
-        "The next bytes into a buffer; how many there were."
-        data = self.read(len(buffer))
         buffer[:len(data)] = data
         return len(data)
 
@@ -172,9 +165,9 @@ class Member:
         file = self.path.open("rb") if self.inner is None else zipfile.ZipFile(self.path).open(self.inner)
         packed = self.path.stat().st_size
         if self.inner is not None:
-            file = Unpacked(file, packed, str(self))
+            file = io.BufferedReader(Unpacked(file, packed, str(self)), CHUNK)
         if str(self.inner or self.path).endswith(".gz"):
-            file = Unpacked(gzip.GzipFile(fileobj=file), packed, str(self))
+            file = io.BufferedReader(Unpacked(gzip.GzipFile(fileobj=file), packed, str(self)), CHUNK)
         return file
 
     def read(self) -> bytes:

@@ -21,7 +21,7 @@ from .arguments import checked
 from ..ratings.columns import UNKNOWN, are_lists, decade_of, need_columns, numbers_of, years_of
 from ..ratings.frames import find_columns
 from ..ratings.ids import IdEncoder
-from ..ratings.items import genres_of, mark_between, text_of
+from ..ratings.items import find_item_column, genres_of, mark_between, text_of
 
 # %% ../../nbs/14_kernel.features.ipynb #7273142c
 OTHER = "other"
@@ -238,14 +238,20 @@ def item_features(items: pd.DataFrame, *, item_col: str | None = None, genres: b
     SettingError
         For more than 256 features, or a `min_rows` below 1.
     """
-    col, given = find_columns(items, item_col=item_col, need=["item"], where="items").item, schema is not None
+    col, given = find_item_column(items, item_col, "items"), schema is not None
     if schema is None:
         need_columns(items, [name for name in ("genres", "year") if name in items], "items")
         has_genres = genres and "genres" in items and any(genres_of(cell) for cell in items["genres"])
         has_years = decades and "year" in items and items["year"].notna().any()
         one, many = ["decade"] * bool(has_years), ["genres"] * bool(has_genres)
         schema = learn_schema(items, [*one, *categorical], [*many, *several], numeric, min_rows, "items")
-    return _table(items, items[col], schema, "items", warn=given)
+    table = _table(items, items[col], schema, "items", warn=given)
+    if not given and not table.values.shape[1]:
+        there = ", ".join(str(name) for name in items.columns[:12])
+        warnings.warn(f"items: no feature in the columns {there}; make_items brings genres and years into "
+                      "their usual columns, or name others as categorical, several or numeric",
+                      MfrecWarning, stacklevel=2)
+    return table
 
 # %% ../../nbs/14_kernel.features.ipynb #a67f20e8
 @checked

@@ -174,7 +174,7 @@ class Interest(ByRow):
     liking : float, default 1
         Power of the chance to like an item, beside the chance to choose it.
     liked, half_step : float, default 4 and 0.25
-        From how many stars on an item is liked, if nobody says; and half of what lies between two ratings.
+        From how many stars on an item is liked, if nobody says; half of what lies between two ratings.
     about : dict
         Settings by name, as they were chosen.
     """
@@ -192,10 +192,8 @@ class Interest(ByRow):
     about: dict = field(default_factory=dict)
 
     def scores(self, lists: sparse.csr_matrix, workers: Workers = ALONE) -> np.ndarray:
-        """Interest (m, n_items), float32, of people with `lists` (m, n_items) in all items; in one of the
-        list, what the others of the list make of it. Many people are best asked for in blocks."""
-        asked = np.ascontiguousarray((self.vectors * self.takes[:, None]).T)
-        scores = product(self.tastes(lists, workers), asked, workers)
+        "Interest (m, n_items), float32, of people with `lists` (m, n_items); in a listed item, by the others."
+        scores = product(self.tastes(lists, workers), (self.vectors * self.takes[:, None]).T, workers)
         people = np.repeat(np.arange(len(scores)), np.diff(lists.indptr))
         scores[people, lists.indices] -= self.own[lists.indices]
         return scores

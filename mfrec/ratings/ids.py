@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError, UnknownIdError
+from .frames import exact_below
 
 # %% ../../nbs/04_ratings.ids.ipynb #a2130ecf
 _LARGEST = np.iinfo(np.int64).max
@@ -40,8 +41,11 @@ def as_ids(ids: Iterable) -> np.ndarray:
         raise DataError(f"no id at position {int(missing.argmax())} ({missing.sum():,} such); "
                         "drop these rows")
     if array.dtype.kind == "f":
-        if (array % 1 != 0).any():
-            raise DataError(f"id {array[array % 1 != 0][0]} is a fraction; ids are integers or text")
+        bad = ~((array % 1 == 0) & (np.abs(array) < exact_below(array.dtype)))
+        if bad.any():
+            at = int(bad.argmax())
+            raise DataError(f"id {array[at]} at position {at} is no exact whole number; "
+                            "ids are integers or text")
         return array.astype(np.int64)
     return array.astype(object) if array.dtype.kind in "UT" else _of_one_kind(array)
 
@@ -56,7 +60,10 @@ def _of_one_kind(array: np.ndarray) -> np.ndarray:
             raise DataError(f"id {max(array, key=abs)} is beyond {_LARGEST}; "
                             "make the ids text, with .astype(str)") from error
     if kinds not in ("string", "categorical"):
-        raise DataError(f"ids of kind {kinds}; make them all integers or all text, e.g. .astype(str)")
+        text = np.array([isinstance(one, str) for one in array])
+        at = int((~text if text.any() else np.ones(len(text), bool)).argmax())
+        raise DataError(f"ids of kind {kinds}, {str(array[at])[:40]!r} at position {at}; "
+                        "make them all integers or all text, e.g. .astype(str)")
     return np.asarray(array, dtype=object)
 
 # %% ../../nbs/04_ratings.ids.ipynb #33423ac2

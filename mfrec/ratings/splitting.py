@@ -7,6 +7,7 @@ __all__ = ['Split', 'random_generator', 'split_random', 'split_mask', 'split_tim
            'encode_together', 'check_disjoint', 'describe_split']
 
 # %% ../../nbs/07_ratings.splitting.ipynb #3cab3551
+import warnings
 from collections.abc import Iterable, Iterator
 from numbers import Integral, Real
 from typing import NamedTuple
@@ -14,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..errors import DataError, SettingError
+from ..errors import DataError, MfrecWarning, SettingError
 from ..kernel.arguments import checked
-from .frames import find_columns
+from .frames import find_columns, first_bad
 from .ids import IdEncoder, as_ids
 
 # %% ../../nbs/07_ratings.splitting.ipynb #6fd35fa2
@@ -123,18 +124,20 @@ def split_mask(ratings: pd.DataFrame, test_fraction: float = 0.1, seed: int = 0)
     return _parts(ratings, is_test)
 
 # %% ../../nbs/07_ratings.splitting.ipynb #bd275650
-def _moments(ratings: pd.DataFrame, time_col: str | None) -> np.ndarray:
-    "Times as numbers that can be compared, from a numeric or date column."
+def _timed(ratings: pd.DataFrame, time_col: str | None) -> tuple[pd.DataFrame, np.ndarray]:
+    """The rows that have a time, and their times as numbers that can be compared, from a numeric or date
+    column. Warns of rows without one."""
     col = find_columns(ratings, time_col=time_col, need=["time"]).time
+    missing = ratings[col].isna()
+    if missing.any() and not missing.all():
+        warnings.warn(f"ratings: column {col} has no time in {first_bad(missing.to_numpy())}; these rows are "
+                      "left out", MfrecWarning, stacklevel=3)
+        ratings = ratings[~missing]
     times = ratings[col]
-    if times.isna().any():
-        row = int(times.isna().to_numpy().argmax())
-        raise DataError(f"ratings: column {col} has no time in row {row} ({times.isna().sum():,} such); "
-                        "drop these rows")
-    if times.dtype.kind not in "iufM":
-        raise DataError(f"ratings: column {col} is {times.dtype}, neither numbers nor dates; "
+    if times.dtype.kind not in "iufM" or missing.all():
+        raise DataError(f"ratings: column {col} is {times.dtype}, without a number or date; "
                         "convert it with pd.to_datetime")
-    return times.astype(np.float64 if times.dtype.kind == "f" else np.int64).to_numpy()
+    return ratings, times.astype(np.float64 if times.dtype.kind == "f" else np.int64).to_numpy()
 
 # %% ../../nbs/07_ratings.splitting.ipynb #694bf517
 @checked
@@ -142,7 +145,7 @@ def split_time(ratings: pd.DataFrame, test_fraction: float = 0.2, time_col: str 
     """Hold out everything after one global moment.
 
     Rows of the same moment stay together, so the test part has `test_fraction` of the rows as nearly as the
-    times allow.
+    times allow. Rows without a time are in neither part, with a warning.
 
     Parameters
     ----------
@@ -166,7 +169,7 @@ def split_time(ratings: pd.DataFrame, test_fraction: float = 0.2, time_col: str 
         For a fraction outside its range, and if all rows have the same time.
     """
     _check_fraction(ratings, test_fraction)
-    times = _moments(ratings, time_col)
+    ratings, times = _timed(ratings, time_col)
     n, target = len(times), (1 - test_fraction) * len(times)
     at = min(int(target), n - 1)
     moment = np.partition(times, at)[at]
