@@ -15,7 +15,7 @@ import typer
 
 from .options import (
     ORDERS, AsJson, Diversity, Exclude, Length, Liked, ListModel, MinRatings, ModelDir, OfGenres, OfYears,
-    Only, Order, Popularity, Titles, check_name, check_one)
+    Only, Order, Popularity, Reading, Titles, check_name, check_one, reads)
 from ..errors import SettingError
 
 if TYPE_CHECKING:
@@ -49,12 +49,13 @@ def check_out(out: Path | None, all_users: bool) -> None:
         raise SettingError(f"--out {out}: the name must end in .csv or .parquet")
 
 
+@reads
 def recommend(model_dir: ModelDir, user: AskingUser = None, rate: AskingRates = None,
               ratings: AskingFile = None, all_users: AllUsers = False, n: Length = 10,
               order: Order = "score", only: Only = None, exclude: Exclude = None, genres: OfGenres = None,
               years: OfYears = None, min_ratings: MinRatings = 0, popularity: Popularity = 0.0,
               diversity: Diversity = 0.0, liked: Liked = None, items: Titles = None, out: ListOut = None,
-              as_json: AsJson = False):
+              as_json: AsJson = False, *, reading: Reading):
     """Say what to watch next: what somebody is likely to choose and to like.
 
     Films they have rated are left out. Write a title as you remember it, with its year if need be.
@@ -66,14 +67,14 @@ def recommend(model_dir: ModelDir, user: AskingUser = None, rate: AskingRates = 
     from mfrec.doors.matching import model_for_lists
     from mfrec.doors.wishes import flat, lists_in_words, needed_users, records, who_asks, wishes_of
     from mfrec.use.parts import write_lists
-    model = model_for_lists(model_dir, items, order)
+    model = model_for_lists(model_dir, items, order, reading)
     wish = wishes_of(model, only, exclude, genres, years, liked)
     wish |= {"order": order, "min_ratings": min_ratings, "popularity": popularity, "diversity": diversity}
     if all_users and out is not None:
         needed_users(model, str(model_dir))
         write_lists(model, out, n, **wish)
         return typer.echo(f"lists of {len(model.user):,} users are in {out}, as Parquet files")
-    found = model.recommend(who_asks(model, user or [], rate or [], ratings, str(model_dir)), n, **wish)
+    found = model.recommend(who_asks(model, user or [], rate or [], ratings, str(model_dir), reading), n, **wish)
     if out is not None:
         write_table(flat(found), out)
         typer.echo(f"{len(found):,} rows for {found.iloc[:, 0].nunique():,} people written to {out}")
@@ -94,8 +95,9 @@ Service = Annotated[str | None, typer.Option(
          "Default: letterboxd for .csv, trakt for .json.")]
 
 
+@reads
 def me(export: ExportArg, model_dir: ListModel, n: Length = 20, out: ForService = None,
-       layout: Service = None, items: Titles = None, as_json: AsJson = False):
+       layout: Service = None, items: Titles = None, as_json: AsJson = False, *, reading: Reading):
     """Read what you rated elsewhere; say what you like and what to watch next.
 
     Films you only watched are left out of the list, too. Your watchlist is ranked by the same score.
@@ -107,7 +109,7 @@ def me(export: ExportArg, model_dir: ListModel, n: Length = 20, out: ForService 
     layout = layout or ("trakt" if out is not None and out.suffix == ".json" else "letterboxd")
     if out is not None:
         check_list_file(out, layout)
-    model = model_for_lists(model_dir, items)
+    model = model_for_lists(model_dir, items, reading=reading)
     person = read_person(model, export)
     best, wanted = lists_of_person(person, model, n)
     tell = tell_json if as_json else tell_words
@@ -152,8 +154,9 @@ SearchedItems = Annotated[str | None, typer.Option(
     "--items", metavar="DATA", help="Items to search: a file, the name of a data set, or 'sample'.")]
 
 
+@reads
 def find(text: TextArg, model_dir: SearchedModel = None, items: SearchedItems = None, n: Length = 10,
-         as_json: AsJson = False):
+         as_json: AsJson = False, *, reading: Reading):
     "Search titles by what you remember of them, and show their ids."
     check_one({"--model": model_dir, "--items": items}, "where to search")
     from mfrec.doors.jobs import read_titles
@@ -165,7 +168,7 @@ def find(text: TextArg, model_dir: SearchedModel = None, items: SearchedItems = 
     if model_dir is not None:
         found = find_items(needed_titles(name_items(load(model_dir), None), str(model_dir)), text, n)
     else:
-        found = find_items(read_titles(items or ""), text, n)
+        found = find_items(read_titles(items or "", reading=reading), text, n)
     if as_json:
         return typer.echo(json.dumps(records(found)))
     if not len(found):

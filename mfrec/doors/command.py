@@ -5,16 +5,12 @@
 # %% auto #0
 __all__ = ['app', 'VersionFlag', 'SplitName', 'TestFraction', 'Folds', 'Shown', 'Interest', 'PairsArg', 'PairsOut', 'TitledItems',
            'LaterRatings', 'NewArg', 'PastRatings', 'Refit', 'SeeingDir', 'UserArg', 'PlotsOut', 'SampleSize', 'SetArg',
-           'UnpackTo', 'ARGUMENTS', 'evaluate', 'fit', 'predict', 'update', 'preferences', 'demo', 'draw_demo',
-           'download', 'as_options', 'main']
+           'UnpackTo', 'evaluate', 'fit', 'predict', 'update', 'preferences', 'demo', 'draw_demo', 'download', 'main']
 
 # %% ../../nbs/71_doors.command.ipynb #66063ef4
 import json
-import os
 import re
-import sys
 import time
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,8 +20,9 @@ from .asking import find, me, recommend
 from .options import (
     BASIS, SOLVERS, SPLITS, AsJson, DataArg, Decades, Duplicates, Factors, Genres, ItemCol, ItemColumns,
     Items, KeepRatings, ModelDir, ModelOut, MoreItems, MoreUsers, RatingCol, Seed, Solver, TasteFeatures,
-    TimeCol, UserCol, UserColumns, UserSlopes, Users, check_name)
-from ..errors import MfrecError, MfrecWarning, SettingError
+    Reading, TimeCol, UserCol, UserColumns, UserSlopes, Users, check_name, reads)
+from .saying import spoken
+from ..errors import SettingError
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -63,13 +60,15 @@ Shown = Annotated[int, typer.Option(
 
 # %% ../../nbs/71_doors.command.ipynb #411c7a33
 @app.command()
+@reads
 def evaluate(data: DataArg, solver: Solver = "als", split: SplitName = "random",
              test_fraction: TestFraction = 0.2, folds: Folds = 0, shown: Shown = 0, seed: Seed = 42,
              factors: Factors = None, taste: TasteFeatures = None, user_slopes: UserSlopes = False,
              items: Items = None, item_columns: ItemColumns = None, users: Users = None,
              user_columns: UserColumns = None, genres: Genres = True, decades: Decades = True,
              on_duplicates: Duplicates = "error", user_col: UserCol = None, item_col: ItemCol = None,
-             rating_col: RatingCol = None, time_col: TimeCol = None, as_json: AsJson = False):
+             rating_col: RatingCol = None, time_col: TimeCol = None, as_json: AsJson = False, *,
+             reading: Reading):
     "Hold out test ratings, fit on the rest, and print RMSE and MAE with intervals."
     check_name(SPLITS, split, "split")
     check_name(SOLVERS, solver, "solver")
@@ -79,8 +78,8 @@ def evaluate(data: DataArg, solver: Solver = "als", split: SplitName = "random",
     columns: ColumnNames = {"user_col": user_col, "item_col": item_col, "rating_col": rating_col,
                             "time_col": time_col}
     estimator = make_solver(solver, factors, taste, seed, user_slopes, **columns)
-    ratings = read_named(data, on_duplicates, **columns)
-    frames = named_frames(items, users, item_col, user_col)
+    ratings = read_named(data, on_duplicates, reading, **columns)
+    frames = named_frames(items, users, item_col, user_col, reading)
     splits = make_splits(ratings, split, test_fraction, folds, shown, seed, **columns)
     by = "item" if folds and split == "cold-items" else "user"
     told = choose_columns(frames, item_columns, user_columns, item_col, user_col, genres, decades)
@@ -104,12 +103,13 @@ Interest = Annotated[bool, typer.Option(
 
 
 @app.command()
+@reads
 def fit(train: DataArg, out: ModelOut, solver: Solver = "als", seed: Seed = 42, factors: Factors = None,
         taste: TasteFeatures = None, user_slopes: UserSlopes = False, items: Items = None,
         item_columns: ItemColumns = None, users: Users = None, user_columns: UserColumns = None,
         genres: Genres = True, decades: Decades = True, keep: KeepRatings = True,
         interest: Interest = True, on_duplicates: Duplicates = "error", user_col: UserCol = None,
-        item_col: ItemCol = None, rating_col: RatingCol = None):
+        item_col: ItemCol = None, rating_col: RatingCol = None, *, reading: Reading):
     "Fit a solver on all ratings, learn who would choose what, and save the model."
     check_name(SOLVERS, solver, "solver")
     from mfrec.doors.jobs import (
@@ -117,9 +117,9 @@ def fit(train: DataArg, out: ModelOut, solver: Solver = "als", seed: Seed = 42, 
         read_named)
     columns: ColumnNames = {"user_col": user_col, "item_col": item_col, "rating_col": rating_col}
     estimator = make_solver(solver, factors, taste, seed, user_slopes, **columns)
-    frames = named_frames(items, users, item_col, user_col)
+    frames = named_frames(items, users, item_col, user_col, reading)
     told = choose_columns(frames, item_columns, user_columns, item_col, user_col, genres, decades)
-    ratings = read_named(train, on_duplicates, **columns)
+    ratings = read_named(train, on_duplicates, reading, **columns)
     start = time.perf_counter()
     model = estimator.fit(ratings, **told).model_
     typer.echo(f"{model} fitted on {len(ratings):,} ratings in {time.perf_counter() - start:.1f} s")
@@ -147,9 +147,10 @@ LaterRatings = Annotated[str | None, typer.Option(
 
 # %% ../../nbs/71_doors.command.ipynb #26767dce
 @app.command()
+@reads
 def predict(model_dir: ModelDir, pairs: PairsArg, out: PairsOut, items: TitledItems = None,
             users: MoreUsers = None, ratings: LaterRatings = None, user_col: UserCol = None,
-            item_col: ItemCol = None):
+            item_col: ItemCol = None, *, reading: Reading):
     """Add predictions to a file of users and items, and say what each rests on.
 
     The file keeps all its columns. --items adds titles; std is there if the model knows it.
@@ -162,10 +163,10 @@ def predict(model_dir: ModelDir, pairs: PairsArg, out: PairsOut, items: TitledIt
     from mfrec.use.persist import load
     model = load(model_dir)
     names = column_names(model, user_col, item_col)
-    frame = read_pairs(pairs, model, names)
+    frame = read_pairs(pairs, model, names, reading)
     asked = named_as_model(model, frame, names, str(pairs), need=("user", "item"))
-    frames = named_frames(items, users, names["item"], names["user"])
-    later = ratings_for(model, ratings, names) if ratings else None
+    frames = named_frames(items, users, names["item"], names["user"], reading)
+    later = ratings_for(model, ratings, names, reading=reading) if ratings else None
     predicted = predict_pairs(model, asked, frames, later)
     added = {name: predicted[name] for name in ("prediction", "std", BASIS) if name in predicted}
     result = frame.assign(**added)
@@ -187,10 +188,11 @@ Refit = Annotated[bool, typer.Option(
 
 
 @app.command()
+@reads
 def update(model_dir: ModelDir, new: NewArg, out: ModelOut, ratings: PastRatings = None,
            items: MoreItems = None, users: MoreUsers = None, refit: Refit = False,
            on_duplicates: Duplicates = "error", user_col: UserCol = None, item_col: ItemCol = None,
-           rating_col: RatingCol = None):
+           rating_col: RatingCol = None, *, reading: Reading):
     """Add new ratings to a saved model.
 
     Only the users and items they concern are recomputed; new ones are added.
@@ -204,9 +206,9 @@ def update(model_dir: ModelDir, new: NewArg, out: ModelOut, ratings: PastRatings
         raise SettingError(f"{model_dir}: saved without its ratings; "
                            "name every file it has seen with --ratings")
     names = column_names(model, user_col, item_col, rating_col)
-    frames = named_frames(items, users, names["item"], names["user"])
-    past = [ratings_for(model, data, names, on_duplicates) for data in ratings or ()]
-    more = ratings_for(model, new, names, on_duplicates)
+    frames = named_frames(items, users, names["item"], names["user"], reading)
+    past = [ratings_for(model, data, names, on_duplicates, reading) for data in ratings or ()]
+    more = ratings_for(model, new, names, on_duplicates, reading)
     start = time.perf_counter()
     seen = pd.concat(past) if past else None
     updated = model.update(more, seen, items=frames.items, users=frames.users, refit=refit)
@@ -306,30 +308,7 @@ def download(name: SetArg, dest: UnpackTo = Path("data/raw")):
     typer.echo(f"{name} is in {fetch(name, dest)}")
 
 # %% ../../nbs/71_doors.command.ipynb #8ef48ddf
-def _print_warning(message, *args, **kwargs):
-    print(f"mfrec: warning: {as_options(str(message))}", file=sys.stderr)
-
-
-ARGUMENTS = "only|exclude|genres|years|n|order|popularity|diversity|liked|layout|min_ratings"
-
-
-def as_options(text: str) -> str:
-    "A message with arguments of Python called as the options that stand for them."
-    text = re.sub(r"\b(user|item|rating|time)_col=", r"--\1-col", text)
-    text = re.sub(rf"(?<![\w(-])({ARGUMENTS})=(?=\s|$)", r"--\1", text)
-    text = re.sub(rf"(?<![\w(-])({ARGUMENTS})=(?=\S)", r"--\1 ", text)
-    return text.replace("--min_ratings", "--min-ratings")
-
-
 def main() -> None:
-    "Entry point of the `mfrec` command: user errors become one line on standard error and exit code 2."
-    warnings.simplefilter("always", MfrecWarning)
-    warnings.showwarning = _print_warning
-    try:
+    "The `mfrec` command: user errors become one line on standard error and exit code 2."
+    with spoken():
         app(prog_name="mfrec")
-    except MfrecError as error:
-        text = " ".join(str(error).split())
-        print(f"mfrec: {as_options(text)}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except BrokenPipeError:  # the reader of a pipe has gone, as in `mfrec evaluate ... | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -252,7 +252,8 @@ def titles_of(ids: Iterable, items: pd.DataFrame, item_col: str | None = None) -
     else:
         asked = ids
     if known.has_duplicates:
-        raise DataError(f"items: id {known[known.duplicated()][0]} stands in more than one row; keep one of them")
+        twice = known[known.duplicated()][0]
+        raise DataError(f"items: id {twice} stands in more than one row; keep one of them")
     found = known.get_indexer(asked)
     empty = np.full(len(ids), "", dtype=object)
     titles = items["title"].fillna("").to_numpy(dtype=object)[found] if len(items) else empty
