@@ -2,6 +2,7 @@
 
 MFREC_FUZZ=10 makes ten times as many of these calls, MFREC_FUZZ=all makes every one.
 """
+import dataclasses
 import datetime
 import inspect
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
@@ -157,6 +159,7 @@ METHODS = {
     "add_unrated": {}, "add_rated": {"ratings": TEST}, "update": {"new": TEST},
     "partial_fit": {"ratings": TEST},
     "save": {"path": "a model"}, "with_interest": {}, "recommend": {"users": [USER]},
+    "find_items": {"text": "the"},
 }
 FITS = {"BiasModel": {}, "ALSMF": {"n_factors": 2, "n_sweeps": 2, "n_taste": 4, "n_jobs": 1},
         "AdamMF": {"n_factors": 2, "n_epochs": 1, "n_jobs": 1},
@@ -246,3 +249,60 @@ def test_wrong_arguments(tmp_path, monkeypatch):
             faults.append(f"{name}({parameter}={wrong}): {fault}")
         plt.close("all")
     assert not faults, f"{len(faults)} of {len(some)} calls:\n" + "\n".join(faults)
+
+
+def test_plots_take_models():
+    "The ratings that a model keeps and the history that an estimator has; where there are none, a fix."
+    assert plots.plot_ratings(MODEL).get_title() == plots.plot_ratings(TRAIN).get_title()
+    assert plots.plot_decades(ESTIMATOR, ITEMS) is not None
+    watched = clone(ESTIMATOR).fit(TRAIN, validation=TEST, progress=False)
+    assert "sweeps" in plots.plot_chain(watched).get_title()
+    plt.close("all")
+    for call, fix in ((lambda: plots.plot_history(MODEL), "give the history_"),
+                      (lambda: plots.plot_ratings(clone(ESTIMATOR).set_params(keep_ratings=False).fit(TRAIN)),
+                       "keep_ratings=True"),
+                      (lambda: plots.plot_preferences(MODEL), "a pandas DataFrame is needed, not a Model")):
+        with pytest.raises(MfrecError, match=fix):
+            call()
+    assert not plt.get_fignums()
+
+
+def test_messages_name_what_was_given():
+    pivot = TRAIN.pivot_table(index="userId", columns="movieId", values="rating")
+    with pytest.raises(mfrec.DataError, match="a column per item\\? melt it into rows") as caught:
+        mfrec.BiasModel().fit(pivot)
+    assert len(str(caught.value)) < 250
+    with pytest.raises(mfrec.DataError, match="not a DataFrame of polars"):
+        mfrec.describe_ratings(polars_frame())
+    with pytest.raises(mfrec.SettingError, match=r"scale=5; it must be a tuple of numbers or None"):
+        mfrec.read_ratings("r.csv", scale=5)
+
+
+def test_one_pair_and_one_title():
+    "A user and an item in the place of a frame; a search in what the model was told."
+    user, item = (int(TEST[col].iloc[0]) for col in ("userId", "movieId"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for fitted in (MODEL, ESTIMATOR):
+            assert fitted.predict(user, item) == fitted.predict(TEST.head(1))[0]
+            assert fitted.find_items("the", 3).equals(mfrec.find_items(ITEMS, "the", 3))
+            assert mfrec.find_items(fitted, "the", 3).equals(mfrec.find_items(ITEMS, "the", 3))
+    for call in (lambda: MODEL.predict(user), lambda: MODEL.predict(TEST, item)):
+        with pytest.raises(mfrec.SettingError, match="a frame of pairs, or the id of a user and that of an"):
+            call()
+    with pytest.raises(mfrec.SettingError, match="knows no titles"):
+        mfrec.BiasModel().fit(TRAIN).find_items("the")
+
+
+def test_clipped_predictions_order_nothing(monkeypatch):
+    "Of predictions beyond the scale the higher comes first; a calibration's groups go by them as well."
+    far = dataclasses.replace(MODEL.item, biases=MODEL.item.biases + np.linspace(9, 20, len(MODEL.item)))
+    model = dataclasses.replace(MODEL, item=far)
+    best = model.recommend([USER], 5, order="rating", seen=True)
+    stars = model.scores([USER], clip=False)[0]
+    known = np.flatnonzero(MODEL.item.n_ratings > 0)
+    expected = model.item.ids.classes_[known[np.argsort(-stars[known])[:5]]]
+    assert best["movieId"].tolist() == expected.tolist() and (best["stars"] == model.scale[1]).all()
+    monkeypatch.setattr("mfrec.use.calibration.pit_values", lambda model, test, seed: test.movieId % 97 / 97)
+    there, back = (mfrec.coverage_table(model, TEST[::step], TRAIN) for step in (1, -1))
+    assert there.loc["prediction"].equals(back.loc["prediction"])

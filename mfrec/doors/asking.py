@@ -74,7 +74,8 @@ def recommend(model_dir: ModelDir, user: AskingUser = None, rate: AskingRates = 
         needed_users(model, str(model_dir))
         write_lists(model, out, n, **wish)
         return typer.echo(f"lists of {len(model.user):,} users are in {out}, as Parquet files")
-    found = model.recommend(who_asks(model, user or [], rate or [], ratings, str(model_dir), reading), n, **wish)
+    people = who_asks(model, user or [], rate or [], ratings, str(model_dir), reading)
+    found = model.recommend(people, n, **wish)
     if out is not None:
         write_table(flat(found), out)
         typer.echo(f"{len(found):,} rows for {found.iloc[:, 0].nunique():,} people written to {out}")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LISTS', 'WORDS', 'DATA', 'Checked', 'cached_signature', 'shown', 'fits', 'refuse', 'check_path', 'check_arguments',
-           'checked']
+           'checked', 'model_within']
 
 # %% ../../nbs/00_kernel.arguments.ipynb #a4600004
 import errno
@@ -140,3 +140,8 @@ def checked(function: Checked) -> Checked:
         return function(*args, **given)
 
     return cast(Checked, call)
+
+# %% ../../nbs/00_kernel.arguments.ipynb #68f0e60f
+def model_within(given: Any) -> Any:
+    "The model of a fitted model or estimator; None for anything else."
+    return None if isinstance(given, (pd.DataFrame, type)) else getattr(given, "model_", None)

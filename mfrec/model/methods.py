@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # the chapters whose functions are methods of every fitted mo
     from mfrec.model import chances as likely, evaluate as judging, fold_in as folding
     from mfrec.model import predict as predicting, preferences as liking
     from mfrec.model.records import Model
-    from mfrec.use import liking as wishing, persist as keeping
+    from mfrec.use import filters as finding, liking as wishing, persist as keeping
     from mfrec.use import recommend as recommending, updates as updating
 
 # %% ../../nbs/19_model.methods.ipynb #3a5b1dd1
@@ -35,6 +35,7 @@ CHAPTERS = {  # and the methods that each defines
     "mfrec.model.evaluate": ("evaluate", "score", "sample_predictions"),
     "mfrec.use.updates": ("add_unrated", "add_rated", "update", "partial_fit"),
     "mfrec.use.persist": ("save",),
+    "mfrec.use.filters": ("find_items",),
     "mfrec.use.liking": ("with_interest",),
     "mfrec.use.recommend": ("recommend",),
 }
@@ -89,6 +90,7 @@ class Fitted:
         update = method_of(updating.update)
         partial_fit = updating.partial_fit
         save = method_of(keeping.save)
+        find_items = method_of(finding.find_items)
         with_interest = wishing.with_interest
         recommend = recommending.recommend
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ..errors import DataError, SettingError, plain
-from ..kernel.arguments import shown
+from ..kernel.arguments import model_within, shown
 from .columns import decade_of, need_columns, numbers_of, years_of
 from .frames import find_columns
 
@@ -51,7 +51,7 @@ def numbers_in(frame: object, columns: list[Any], where: str, made_by: str) -> p
 # %% ../../nbs/08_ratings.drawn.ipynb #d4600013
 def ratings_told(given: Any) -> Any:
     "Items and ratings, as a frame, that a fitted model or estimator keeps; anything else as it is."
-    model = None if isinstance(given, (pd.DataFrame, type)) else getattr(given, "model_", None)
+    model = model_within(given)
     if model is None:
         return given
     if model.ratings is None:
@@ -63,7 +63,7 @@ def ratings_told(given: Any) -> Any:
 
 def history_told(given: Any) -> Any:
     "The history of a fitted estimator; anything else as it is."
-    if isinstance(given, (pd.DataFrame, type)) or not hasattr(given, "model_"):
+    if model_within(given) is None:
         return given
     history = getattr(given, "history_", None)
     if history is None:

@@ -148,7 +148,7 @@ def coverage_table(fitted: Fitted, test: pd.DataFrame, train: pd.DataFrame,
         "user spread": test[cols.user].map(users.std()),
         "user activity": test[cols.user].map(users.size()),
         "item popularity": test[cols.item].map(items.size()),
-        "prediction": predict_frame(model, test, std=False)["prediction"],
+        "prediction": predict_frame(model, test, clip=False, std=False)["prediction"],
     }
     rows: dict[tuple[str, int | str], list[float]] = {("all", ""): [coverage(pit, share) for share in shares]}
     for name, values in by.items():
