@@ -16,6 +16,7 @@ import typer
 from .options import (
     ORDERS, AsJson, Diversity, Exclude, Length, Liked, ListModel, MinRatings, ModelDir, OfGenres, OfYears,
     Only, Order, Popularity, Reading, Titles, check_name, check_one, reads)
+from .saying import say
 from ..errors import SettingError
 
 if TYPE_CHECKING:
@@ -73,16 +74,16 @@ def recommend(model_dir: ModelDir, user: AskingUser = None, rate: AskingRates = 
     if all_users and out is not None:
         needed_users(model, str(model_dir))
         write_lists(model, out, n, **wish)
-        return typer.echo(f"lists of {len(model.user):,} users are in {out}, as Parquet files")
+        return say(f"lists of {len(model.user):,} users are in {out}, as Parquet files")
     people = who_asks(model, user or [], rate or [], ratings, str(model_dir), reading)
     found = model.recommend(people, n, **wish)
     if out is not None:
         write_table(flat(found), out)
-        typer.echo(f"{len(found):,} rows for {found.iloc[:, 0].nunique():,} people written to {out}")
+        say(f"{len(found):,} rows for {found.iloc[:, 0].nunique():,} people written to {out}")
     if as_json:
-        return typer.echo(json.dumps({"model": str(model_dir), "order": order, "lists": records(found)}))
+        return say(json.dumps({"model": str(model_dir), "order": order, "lists": records(found)}))
     if out is None:
-        typer.echo(lists_in_words(model, found, wish["liked"]))
+        say(lists_in_words(model, found, wish["liked"]))
 
 # %% ../../nbs/71_doors.asking.ipynb #d4000009
 ExportArg = Annotated[Path, typer.Argument(
@@ -117,7 +118,7 @@ def me(export: ExportArg, model_dir: ListModel, n: Length = 20, out: ForService 
     tell(model, person, best, wanted)
     if out is not None:
         n_written = write_list(with_ids(model, best), out, layout)
-        typer.echo(f"{n_written:,} films written to {out}, for {layout.title()} to import", err=as_json)
+        say(f"{n_written:,} films written to {out}, for {layout.title()} to import", err=as_json)
 
 
 def tell_words(model: "Model", person: "Person", best: "DataFrame", wanted: "DataFrame") -> None:
@@ -125,15 +126,15 @@ def tell_words(model: "Model", person: "Person", best: "DataFrame", wanted: "Dat
     from mfrec.doors.person import missed_films, missed_in_words, read_in_words, taste_in_words, taste_of
     from mfrec.doors.tables import list_table
     from mfrec.doors.wishes import lists_in_words
-    typer.echo(read_in_words(person, model))
+    say(read_in_words(person, model))
     taste, missed = taste_in_words(taste_of(person, model)), missed_films(person, model)
     if taste:
-        typer.echo(f"\nYour taste, {taste}")
-    typer.echo(f"\nWhat to watch next:\n{lists_in_words(model, best)}")
+        say(f"\nYour taste, {taste}")
+    say(f"\nWhat to watch next:\n{lists_in_words(model, best)}")
     if len(wanted):
-        typer.echo(f"\nYour watchlist, by the same score:\n{list_table(wanted, str(model.columns.item))}")
+        say(f"\nYour watchlist, by the same score:\n{list_table(wanted, str(model.columns.item))}")
     if len(missed):
-        typer.echo(f"\nNot among the films of the model ({len(missed):,}):\n{missed_in_words(missed)}")
+        say(f"\nNot among the films of the model ({len(missed):,}):\n{missed_in_words(missed)}")
 
 
 def tell_json(model: "Model", person: "Person", best: "DataFrame", wanted: "DataFrame") -> None:
@@ -145,7 +146,7 @@ def tell_json(model: "Model", person: "Person", best: "DataFrame", wanted: "Data
             "notes": list(person.export.notes), "matched": records(match_report(person.found)),
             "taste": records(taste_of(person, model)), "recommended": records(best),
             "watchlist": records(wanted), "missed": records(missed_films(person, model))}
-    typer.echo(json.dumps(told))
+    say(json.dumps(told))
 
 # %% ../../nbs/71_doors.asking.ipynb #d400000b
 TextArg = Annotated[str, typer.Argument(metavar="TEXT", help="A title, or some of its words.")]
@@ -171,9 +172,9 @@ def find(text: TextArg, model_dir: SearchedModel = None, items: SearchedItems = 
     else:
         found = find_items(read_titles(items or "", reading=reading), text, n)
     if as_json:
-        return typer.echo(json.dumps(records(found)))
+        return say(json.dumps(records(found)))
     if not len(found):
-        return typer.echo(f"no title is like {text!r}")
+        return say(f"no title is like {text!r}")
     col = str(found.columns[0])
     by = {"title": titled(found, col), "by": found["match"].tolist()}
-    typer.echo(text_table({col: found[col].astype("str").tolist(), **by}, frozenset(by)))
+    say(text_table({col: found[col].astype("str").tolist(), **by}, frozenset(by)))

@@ -21,7 +21,7 @@ from .options import (
     BASIS, SOLVERS, SPLITS, AsJson, DataArg, Decades, Duplicates, Factors, Genres, ItemCol, ItemColumns,
     Items, KeepRatings, ModelDir, ModelOut, MoreItems, MoreUsers, RatingCol, Seed, Solver, TasteFeatures,
     Reading, TimeCol, UserCol, UserColumns, UserSlopes, Users, check_name, reads)
-from .saying import spoken
+from .saying import say, spoken
 from ..errors import SettingError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ app = typer.Typer(no_args_is_help=True)
 def _print_version(wanted: bool):
     if wanted:
         from mfrec import __version__
-        typer.echo(f"mfrec {__version__}")
+        say(f"mfrec {__version__}")
         raise typer.Exit
 
 
@@ -87,15 +87,15 @@ def evaluate(data: DataArg, solver: Solver = "als", split: SplitName = "random",
     if as_json:
         asked = {"data": data, "solver": solver, "split": split, "test_fraction": test_fraction,
                  "folds": folds, "shown": shown, "seed": seed}
-        return typer.echo(json.dumps(asked | facts))
+        return say(json.dumps(asked | facts))
     how = f"{folds} folds of the {split} split" if folds else f"{split} split"
-    typer.echo(f"{data}: {facts['n_train']:,} training{' (on average)' if folds else ''} "
+    say(f"{data}: {facts['n_train']:,} training{' (on average)' if folds else ''} "
                f"and {facts['n_test']:,} test ratings ({how}), "
                f"solver {solver}, fitted in {facts['seconds_fit']:.1f} s")
-    typer.echo(report.round(4).to_string(na_rep=""))
+    say(report.round(4).to_string(na_rep=""))
     some = test.sample(min(10, len(test)), random_state=seed)
     shown_items = titled_items(data, frames.items)
-    typer.echo(f"\nTen test predictions:\n{ten_predictions(model, some, shown_items)}")
+    say(f"\nTen test predictions:\n{ten_predictions(model, some, shown_items)}")
 
 # %% ../../nbs/71_doors.command.ipynb #123b77d8
 Interest = Annotated[bool, typer.Option(
@@ -122,16 +122,16 @@ def fit(train: DataArg, out: ModelOut, solver: Solver = "als", seed: Seed = 42, 
     ratings = read_named(train, on_duplicates, reading, **columns)
     start = time.perf_counter()
     model = estimator.fit(ratings, **told).model_
-    typer.echo(f"{model} fitted on {len(ratings):,} ratings in {time.perf_counter() - start:.1f} s")
+    say(f"{model} fitted on {len(ratings):,} ratings in {time.perf_counter() - start:.1f} s")
     if interest:
         model, said = learn_for_lists(model)
-        typer.echo(said)
+        say(said)
     model, said = keep_titles(model, train, frames.items)
-    typer.echo(said)
+    say(said)
     model.save(out, ratings=keep)
-    typer.echo(f"saved in {out}{'' if keep else ' without the ratings'}")
+    say(f"saved in {out}{'' if keep else ' without the ratings'}")
     if model.item.interest is not None and (keep or model.catalogue is not None):
-        typer.echo(f"next: {next_command(model, out)}")
+        say(f"next: {next_command(model, out)}")
 
 # %% ../../nbs/71_doors.command.ipynb #4b0efc9f
 PairsArg = Annotated[Path, typer.Argument(
@@ -174,7 +174,7 @@ def predict(model_dir: ModelDir, pairs: PairsArg, out: PairsOut, items: TitledIt
         item_ids = names["item"] if names["item"] in frames.items else None
         result["title"] = titles_of(asked[model.columns.item], frames.items, item_ids)
     write_table(result, out)
-    typer.echo(f"{len(result):,} predictions written to {out}")
+    say(f"{len(result):,} predictions written to {out}")
 
 # %% ../../nbs/71_doors.command.ipynb #896bebe7
 NewArg = Annotated[str, typer.Argument(metavar="NEW", help="New ratings, named as DATA of `mfrec fit`.")]
@@ -217,7 +217,7 @@ def update(model_dir: ModelDir, new: NewArg, out: ModelOut, ratings: PastRatings
     updated.save(out, ratings=model.ratings is not None)
     seconds = time.perf_counter() - start
     what = "has taken in" if "n_added" in updated.about else "was fitted again with"
-    typer.echo(f"{updated} {what} {len(more):,} ratings in {seconds:.1f} s, saved in {out}")
+    say(f"{updated} {what} {len(more):,} ratings in {seconds:.1f} s, saved in {out}")
 
 # %% ../../nbs/71_doors.command.ipynb #0a9288cf
 SeeingDir = Annotated[Path, typer.Argument(metavar="DIR", help="Folder written by `mfrec fit ... --items`.")]
@@ -234,7 +234,7 @@ def preferences(model_dir: SeeingDir, user: UserArg):
     model = load(model_dir)
     whole = model.user.ids.classes_.dtype.kind in "iu" and re.fullmatch("-?[0-9]+", user)
     found = model.preferences(int(user) if whole else user)
-    typer.echo(found.to_string(index=False, float_format="{:.2f}".format))
+    say(found.to_string(index=False, float_format="{:.2f}".format))
 
 # %% ../../nbs/71_doors.command.ipynb #d3000011
 app.command()(recommend)
@@ -260,19 +260,19 @@ def demo(out: PlotsOut = Path("mfrec-demo"), n_ratings: SampleSize = 200_000, se
     from mfrec.solvers.adam import AdamMF
     from mfrec.solvers.als import ALSMF
     from mfrec.solvers.biases import BiasModel
-    typer.echo(f"Making {n_ratings:,} MovieLens-shaped ratings "
+    say(f"Making {n_ratings:,} MovieLens-shaped ratings "
                "(self-made: they show how things work, not how accurate a solver is).")
     ratings, items = sample_ratings(n_ratings, seed), sample_items(n_ratings, seed)
-    typer.echo(describe_ratings(ratings).to_string(float_format="{:,.2f}".format))
+    say(describe_ratings(ratings).to_string(float_format="{:,.2f}".format))
     train, test = split_random(ratings, 0.2, seed)
-    typer.echo(f"\nTraining on {len(train):,} ratings, testing on {len(test):,}.")
+    say(f"\nTraining on {len(train):,} ratings, testing on {len(test):,}.")
     bias, adam = BiasModel().fit(train), AdamMF(seed=seed).fit(train)
     als = ALSMF(seed=seed).fit(train)
-    typer.echo(f"Test RMSE: {-bias.score(test):.4f} with biases alone; with matrix factorization "
+    say(f"Test RMSE: {-bias.score(test):.4f} with biases alone; with matrix factorization "
                f"{-adam.score(test):.4f} by AdamMF, {-als.score(test):.4f} by ALSMF.")
-    typer.echo(f"\nTen test predictions:\n{ten_predictions(als, test, items)}\n")
+    say(f"\nTen test predictions:\n{ten_predictions(als, test, items)}\n")
     draw_demo(out, ratings, adam.history_)
-    typer.echo(f"\n{five_to_watch(als, items)}\n\nThe same for your own taste, on real films:\n"
+    say(f"\n{five_to_watch(als, items)}\n\nThe same for your own taste, on real films:\n"
                "  mfrec download ml-latest-small\n"
                "  mfrec fit ml-latest-small --out model\n"
                '  mfrec recommend model --rate "Heat (1995)=5" --rate "Toy Story (1995)=3"')
@@ -287,7 +287,7 @@ def draw_demo(out: Path, ratings: "DataFrame", history: "DataFrame | None") -> N
 
     def keep(name: str) -> None:
         plt.savefig(out / name, dpi=120)
-        typer.echo(f"Plot: {out / name}")
+        say(f"Plot: {out / name}")
 
     plot_ratings(ratings)
     keep("ratings.png")
@@ -305,7 +305,7 @@ UnpackTo = Annotated[Path, typer.Option(metavar="DIR", help="Folder to unpack in
 def download(name: SetArg, dest: UnpackTo = Path("data/raw")):
     "Download a MovieLens set from GroupLens, check it against its published checksum, and unpack it."
     from mfrec.doors.fetch import download as fetch
-    typer.echo(f"{name} is in {fetch(name, dest)}")
+    say(f"{name} is in {fetch(name, dest)}")
 
 # %% ../../nbs/71_doors.command.ipynb #8ef48ddf
 def main() -> None:

@@ -25,6 +25,7 @@ from .items import read_items, read_table, read_users
 from .links import with_links
 from .options import BASIS, Reading
 from .places import ITEMS_FILES, find_member, locate
+from .tables import for_spreadsheets
 from ..errors import DataError, SettingError
 from ..kernel.features import FeatureTable, item_features, judge_columns, user_features
 from ..metrics import error_report, rmse
@@ -381,7 +382,10 @@ def predict_pairs(model: Model, pairs: pd.DataFrame, frames: Frames,
 def write_table(frame: pd.DataFrame, out: Path) -> None:
     "Write a csv or parquet file, as its name says."
     try:
-        frame.to_csv(out, index=False) if out.suffix == ".csv" else frame.to_parquet(out, index=False)
+        if out.suffix == ".csv":
+            for_spreadsheets(frame).to_csv(out, index=False)
+        else:
+            frame.to_parquet(out, index=False)
     except OSError as error:
         raise DataError(f"--out {out}: cannot be written ({error}); "
                         "name a file in a folder that exists") from error
