@@ -4,7 +4,12 @@
 
 # %% auto #0
 __all__ = ['MOST', 'safe', 'plain', 'one_line', 'MfrecError', 'DataError', 'SettingError', 'UnknownIdError', 'DownloadError',
-           'TrainingError', 'MfrecWarning']
+           'TrainingError', 'MfrecWarning', 'warn']
+
+# %% ../nbs/00_errors.ipynb #c8fc38cd
+import sys
+import warnings
+from types import FrameType
 
 # %% ../nbs/00_errors.ipynb #e1a0000c
 import unicodedata
@@ -71,3 +76,35 @@ class MfrecWarning(UserWarning):
     """
     def __init__(self, message: object = "") -> None:
         super().__init__(one_line(message))
+
+
+_BETWEEN = {"mfrec", "sklearn", "joblib", "concurrent", "multiprocessing", "threading"}  # caller and us
+_TOLD = "__mfrec_told__"  # among the variables of the outermost call between
+
+
+def _package(frame: FrameType) -> str:
+    "The package that a call is of."
+    return str(frame.f_globals.get("__name__")).partition(".")[0]
+
+
+def warn(said: str, of_folds: str | None = None) -> None:
+    """An MfrecWarning at the line of the caller, however deep inside mfrec it arises.
+
+    While scikit-learn tries folds it is said once for all of them; `of_folds` is what to say then instead.
+    Nothing is said where the text is empty.
+    """
+    here = sys._getframe(1)
+    outer, frame = here, here
+    level, folds = 2, False
+    while frame.f_back is not None and _package(frame) in _BETWEEN:
+        folds |= str(frame.f_globals.get("__name__")).startswith("sklearn.model_selection")
+        outer, frame = frame, frame.f_back
+        level += 1
+    if folds:
+        said = said if of_folds is None else of_folds
+        told = outer.f_locals.setdefault(_TOLD, set())  # gone with that call, as names that pdb puts there
+        said = "" if (here.f_code, here.f_lineno) in told else said
+        if said:
+            told.add((here.f_code, here.f_lineno))
+    if said:
+        warnings.warn(said, MfrecWarning, stacklevel=level)

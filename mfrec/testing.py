@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from .kernel.machine import local_state
+from .kernel.machine import torch_threads
 from .kernel.normal_equations import Prior, group_rows
 from .kernel.priors import Part
 from .ratings.rows import Interactions, Pairs
@@ -120,7 +120,7 @@ def geweke_scores(n_rounds: int = 200, n_sweeps: int = 5, seed: int = 0, **setti
     rng = np.random.default_rng(seed)
     sampler, pairs = tiny_sampler(seed=seed, **settings)
     state, changes = sampler.start(seed=seed), []
-    with local_state(n_jobs=1):
+    with torch_threads(1):
         for _ in range(n_rounds):
             sampler, state = draw_joint(sampler, state, pairs, rng)
             before = probes(state)

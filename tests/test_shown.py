@@ -67,7 +67,8 @@ def test_terminal_json_and_files(place, monkeypatch, capsys):
             ("recommend", model, "--user", user, "-n", "100", "--out", folder / "lists.csv"),
             ("predict", model, folder / "pairs.csv", "--items", items, "--out", folder / "out.csv"),
             ("recommend", model, "--rate", f"{HOSTILE[5]}=5"), ("recommend", model, "--user", HOSTILE[6]),
-            ("recommend", model, "--user", user, "--genres", "\x1b[31mx,[red]"), ("evaluate", "\x1b[31m.csv")):
+            ("recommend", model, "--user", user, "--genres", "\x1b[31mx,[red]"),
+            ("evaluate", "\x1b[31m.csv")):
         code, out, err = run(monkeypatch, capsys, *args)
         assert not OBEYED & set(out + err) - {"\n"}, args
         assert code in (0, 2) and len(err.splitlines()) <= 2, (args, err)
@@ -127,8 +128,9 @@ def test_a_terminal_that_knows_few_signs(tmp_path, monkeypatch):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
 def test_full_and_closed_outputs():
     asked = f"{sys.executable} -c '{COMMAND[2]}'"
-    for how, code, lines in (("--version > /dev/full", 1, 1), ("--version >&-", 0, 0), ("fit --help | head -1", 0, 0),
-                             ("evaluate nowhere >&-", 2, 1), ("--help > /dev/full", 1, 1)):
+    for how, code, lines in (("--version > /dev/full", 1, 1), ("--version >&-", 0, 0),
+                             ("fit --help | head -1", 0, 0), ("evaluate nowhere >&-", 2, 1),
+                             ("--help > /dev/full", 1, 1)):
         done = subprocess.run(["bash", "-c", f"{asked} {how}"], capture_output=True, text=True)
         assert done.returncode == code and len(done.stderr.splitlines()) == lines, (how, done.stderr)
 

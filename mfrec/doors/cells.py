@@ -6,7 +6,6 @@
 __all__ = ['numbers', 'times', 'raw_ids', 'to_frame']
 
 # %% ../../nbs/61_doors.cells.ipynb #e5a00003
-import warnings
 from collections.abc import Callable
 from functools import partial
 
@@ -14,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from ..errors import DataError, MfrecWarning
+from ..errors import DataError, warn
 from ..ratings.frames import Columns, exact_below, first_bad
 from ..ratings.items import narrow_ids
 
@@ -62,8 +61,8 @@ def times(column: pa.ChunkedArray, where: str, at: Callable[[int], str]) -> np.n
     bad = (values.isna() & cells.notna()).to_numpy(bool)
     if bad.any():
         example = str(cells.iloc[int(bad.argmax())])
-        warnings.warn(f"{where}: {example!r} in {first_bad(bad, at)} is no time and counts as missing; write "
-                      "seconds since 1970 or dates such as 2020-01-31", MfrecWarning, stacklevel=4)
+        warn(f"{where}: {example!r} in {first_bad(bad, at)} is no time and counts as missing; write "
+             "seconds since 1970 or dates such as 2020-01-31")
     if values.isna().any():
         return values.to_numpy(np.float64, na_value=np.nan)
     return values.to_numpy().astype(np.int64)
@@ -82,7 +81,7 @@ def raw_ids(column: pa.ChunkedArray, where: str, at: Callable[[int], str],
     if (text == "").any():
         empty = (text == "").to_numpy(bool)
         raise DataError(f"{where}: no id in {first_bad(empty, at)}; drop these rows")
-    whole = text.str.fullmatch(r"[+-]?[0-9]{1,18}(\.0*)?").to_numpy(bool)
+    whole = text.str.fullmatch(r"[+-]?[0-9]+(\.0*)?").to_numpy(bool)
     if string_ids or not whole.any():
         return text
     if whole.all():
@@ -104,17 +103,18 @@ def _whole(column: pa.ChunkedArray, where: str, at: Callable[[int], str]) -> pa.
 
 
 def _numbered(text: pd.Series, where: str) -> np.ndarray | pd.Series:
-    "Text ids (n_rows,), all whole numbers, as integers; as they are if two of them are one number."
-    plain = text.str.replace(r"\.0*$", "", regex=True)
-    ids = pd.to_numeric(plain).to_numpy()
-    names = pd.Series(pd.unique(plain))
-    again = pd.to_numeric(names).duplicated(keep=False).to_numpy()
+    """Text ids (n_rows,), all whole numbers, as integers; as they are if two of them are one number, or one
+    is beyond eight bytes."""
+    names, codes = np.unique(text.str.replace(r"\.0*$", "", regex=True).to_numpy(object), return_inverse=True)
+    ids = pd.Series([int(name) for name in names], dtype=object)
+    if ids.max() >= 2**63 or ids.min() < -2**63:
+        return text
+    again = ids.duplicated(keep=False)
     if not again.any():
-        return narrow_ids(ids)
-    pair = names[pd.to_numeric(names) == pd.to_numeric(names[again]).iloc[0]]
-    warnings.warn(f"{where}: {pair.iloc[0]!r} and {pair.iloc[1]!r} are two ids and one number "
-                  f"({again.sum():,} such); all ids stay text, and these are kept apart",
-                  MfrecWarning, stacklevel=5)
+        return narrow_ids(ids.to_numpy(np.int64)[codes])
+    pair = pd.Series(names)[ids == ids[again].iloc[0]]
+    warn(f"{where}: {pair.iloc[0]!r} and {pair.iloc[1]!r} are two ids and one number "
+         f"({again.sum():,} such); all ids stay text, and these are kept apart")
     return text
 
 # %% ../../nbs/61_doors.cells.ipynb #11ec8eab

@@ -7,7 +7,6 @@ __all__ = ['LARGEST', 'sort_out', 'members_of', 'text_of_member', 'read_files', 
 
 # %% ../../nbs/68_doors.exports.ipynb #ebb00004
 import os
-import warnings
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -19,7 +18,7 @@ from .layouts import (
     FIELDS, FILMS, NO_FILMS, UnknownLayoutError, decoded, read_csv_rows, read_trakt_rows)
 from .places import Member, readable
 from ..ratings.titles import ID_COLUMNS
-from ..errors import DataError, MfrecWarning, SettingError
+from ..errors import DataError, SettingError, warn
 from ..kernel.arguments import checked
 from ..ratings.columns import need_columns
 from ..ratings.frames import Columns, remember_columns
@@ -139,7 +138,7 @@ def _warn_of_lost(counts: dict[str, int], where: str) -> None:
         raise DataError(f"{where}: no films in it; {said or 'only a header'}")
     if lost:
         n_lost = counts["no title"] + counts["no film"]
-        warnings.warn(f"{where}: {n_lost:,} rows left out: {said}", MfrecWarning, stacklevel=3)
+        warn(f"{where}: {n_lost:,} rows left out: {said}")
 
 
 def _on_scale(films: pd.DataFrame, scale: tuple[float, float]) -> tuple[pd.DataFrame, list[str]]:
@@ -256,8 +255,8 @@ def ratings_of(rated: pd.DataFrame, matched: pd.DataFrame, user: int | str = "me
     unsure = rows.duplicated("item", keep=False) & ~rows["by_id"]
     if unsure.any():
         examples = ", ".join(rows["title"][unsure].unique()[:3])
-        warnings.warn(f"{unsure.sum():,} films left out, since several of one title and year are one item: "
-                      f"{examples}", MfrecWarning, stacklevel=2)
+        warn(f"{unsure.sum():,} films left out, since several of one title and year are one item: "
+             f"{examples}")
     rows = rows[~unsure].sort_values("date", kind="stable", na_position="first")
     rows = rows.drop_duplicates("item", keep="last").sort_index()
     whole = pd.api.types.is_integer_dtype(rows["item"])

@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import tempfile
-import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ import pooch
 import psutil
 
 from .places import RATINGS_FILES, find_member
-from ..errors import DataError, DownloadError, MfrecWarning, SettingError
+from ..errors import DataError, DownloadError, SettingError, warn
 from ..kernel.arguments import checked
 from ..kernel.progress import progress_bar
 
@@ -152,6 +151,6 @@ def download(name: str, dest: str | Path = "data/raw", base_url: str = GROUPLENS
                 raise ValueError(f"its MD5 sum is {found}, published is {md5}")
             _unpack(archive, Path(folder) / "unpacked").rename(target)
     if md5 is None:
-        warnings.warn(f"{url}: no checksum is published for it; "
-                      "only the checksums inside the zip were tested", MfrecWarning, stacklevel=2)
+        warn(f"{url}: no checksum is published for it; "
+             "only the checksums inside the zip were tested")
     return target

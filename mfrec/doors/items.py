@@ -40,12 +40,12 @@ def _unnamed(name: str, cells: list[str]) -> list[str] | None:
 
 
 def read_table(member: Member, find_ids: Callable[[pd.DataFrame], dict[str, bool]], sep: str | None = None,
-               encoding: str | None = None) -> pd.DataFrame:
-    """All columns of a text or parquet file. `find_ids` makes of a frame with its columns and no rows the
-    names of those that are ids, and if they are to be text."""
+               encoding: str | None = None, least: int = 2) -> pd.DataFrame:
+    """All columns, `least` or more, of a text or parquet file. `find_ids` makes of a frame with its columns
+    and no rows the names of those that are ids, and if they are to be text."""
     with readable(member):
         if not member.name.endswith(".parquet"):
-            dialect = dialect_of(member, sep, encoding, _unnamed)
+            dialect = dialect_of(member, sep, encoding, _unnamed, least)
             frame = read_frame(member, dialect, find_ids(pd.DataFrame(columns=list(dialect.names))))
             return _flagged(frame) if member.name == "u.item" else frame
         try:

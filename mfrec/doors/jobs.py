@@ -339,7 +339,7 @@ def read_pairs(path: Path, model: Model, names: dict[str, str | None],
     ids = {col: text for role, text in has_text_ids(model).items()
            for col in (names[role], *KNOWN_COLUMNS[role]) if col is not None}
     place = find_member(locate(path), (), "pairs")
-    return read_table(place, lambda header: ids, reading.sep, reading.encoding)
+    return read_table(place, lambda header: ids, reading.sep, reading.encoding, least=1)
 
 # %% ../../nbs/70_doors.jobs.ipynb #7ef685cc
 def named_as_model(model: Model, frame: pd.DataFrame, names: dict[str, str | None], where: str,

@@ -7,12 +7,11 @@ __all__ = ['SUFFIXES', 'check_list_file', 'as_services_say', 'letterboxd_text', 
 
 # %% ../../nbs/68_doors.lists.ipynb #d1b00004
 import json
-import warnings
 from pathlib import Path
 
 import pandas as pd
 
-from ..errors import DataError, MfrecWarning, SettingError
+from ..errors import DataError, SettingError, warn
 from ..ratings.titles import known_ids, names_of, years_of
 
 # %% ../../nbs/68_doors.lists.ipynb #d1b00007
@@ -91,8 +90,7 @@ def write_list(films: pd.DataFrame, path: Path, layout: str = "letterboxd") -> i
     if not good.any():
         raise DataError(f"{path}: none of {len(said):,} films has {lacks}")
     if not good.all():
-        warnings.warn(f"{path}: {(~good).sum():,} of {len(said):,} films left out, without {lacks}",
-                      MfrecWarning, stacklevel=2)
+        warn(f"{path}: {(~good).sum():,} of {len(said):,} films left out, without {lacks}")
     if path.suffix.lower() == ".json":
         text = trakt_json(said[good])
     elif layout == "trakt":

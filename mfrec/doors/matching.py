@@ -8,7 +8,6 @@ __all__ = ['STRANGE', 'name_items', 'model_for_lists', 'needed_titles', 'find_fi
            'ids_in_file', 'ratings_in_file']
 
 # %% ../../nbs/70_doors.matching.ipynb #d1e00004
-import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +16,8 @@ import pandas as pd
 from .exports import read_export
 from .jobs import column_names, has_text_ids, named_frames, read_pairs
 from .layouts import decoded, find_layout
+from ..errors import DataError, SettingError, warn
 from .options import Reading
-from ..errors import DataError, MfrecWarning, SettingError
 from ..model.methods import fitted_model
 from ..model.records import Model
 from ..ratings.frames import KNOWN_COLUMNS, columns_there, find_columns
@@ -57,8 +56,8 @@ def model_for_lists(place: Path, items: str | None, order: str = "score",
     if model.ratings is None:
         raise SettingError(f"{place}: saved without interest and without ratings, so it cannot say who would "
                            "choose what; fit it again without --no-interest, or take --order rating")
-    warnings.warn(f"{place}: saved without interest, which is learned for this call alone; fit it again "
-                  "without --no-interest to keep it", MfrecWarning, stacklevel=2)
+    warn(f"{place}: saved without interest, which is learned for this call alone; fit it again "
+         "without --no-interest to keep it")
     return fitted_model(with_interest(model))
 
 
@@ -99,7 +98,7 @@ def warn_of_missed(model: Model, films: pd.DataFrame, found: pd.DataFrame, where
     said = f"{where}: {count} are not among the model's, {', '.join(examples)}"
     if missed.all():
         raise DataError(said)
-    warnings.warn(said, MfrecWarning, stacklevel=3)
+    warn(said)
 
 # %% ../../nbs/70_doors.matching.ipynb #d1e0000d
 def as_id(model: Model, text: str) -> int | str | None:
@@ -190,7 +189,7 @@ def with_items(model: Model, films: pd.DataFrame, where: str) -> pd.DataFrame:
                     f"{films[own][~known].iloc[0]} say")
             if not known.any():
                 raise DataError(said)
-            warnings.warn(said, MfrecWarning, stacklevel=3)
+            warn(said)
         return films[known]
     found = find_films(model, films, where)
     if "imdb_id" not in films:  # a line with a title may be an id, too

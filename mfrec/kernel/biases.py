@@ -18,7 +18,7 @@ def damped_biases(data: Interactions, damping_user: float, damping_item: float, 
     deviation = data.ratings.astype(np.float64)
     mean = deviation.mean()
     deviation -= mean
-    settled = tolerance * max(deviation.std(), 1e-12)
+    settled = tolerance * deviation.std()
     user, item = np.zeros(data.n_users), np.zeros(data.n_items)
     user_weight = 1 / np.maximum(data.user_counts + damping_user, 1e-12)
     item_weight = 1 / np.maximum(data.item_counts + damping_item, 1e-12)
@@ -26,6 +26,6 @@ def damped_biases(data: Interactions, damping_user: float, damping_item: float, 
         before = item
         item = np.bincount(data.items, deviation - user[data.users], data.n_items) * item_weight
         user = np.bincount(data.users, deviation - item[data.items], data.n_users) * user_weight
-        if np.abs(item - before).max() < settled:
+        if np.abs(item - before).max() <= settled:
             break
     return mean, user, item

@@ -7,7 +7,6 @@ __all__ = ['OTHER', 'MAX_FEATURES', 'FeatureSchema', 'learn_schema', 'judge_colu
            'user_features', 'SideContent', 'Content', 'feature_table']
 
 # %% ../../nbs/14_kernel.features.ipynb #a11554ec
-import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..errors import DataError, MfrecWarning, SettingError
+from ..errors import DataError, SettingError, warn
 from .arguments import checked
 from ..ratings.columns import UNKNOWN, are_lists, decade_of, need_columns, numbers_of, years_of
 from ..ratings.frames import find_columns
@@ -82,9 +81,9 @@ class FeatureSchema:
         values = [(col, value) for col, known in self.categories.items() for value in (*known, OTHER)]
         return [_label(col, value) for col, value in values] + list(self.numeric)
 
-    def encode(self, frame: pd.DataFrame, where: str, warn: bool = True) -> np.ndarray:
-        """Features (n, f) of the rows of `frame`, float32; missing numbers count as average. Warns once of
-        values outside the vocabulary."""
+    def encode(self, frame: pd.DataFrame, where: str, tell: bool = True) -> np.ndarray:
+        """Features (n, f) of the rows of `frame`, float32; missing numbers count as average. If asked to
+        `tell`, warns once of values outside the vocabulary."""
         need_columns(frame, _sources(frame, (*self.categories, *self.numeric)), where)
         blocks: list[np.ndarray] = []
         strange: Counter[str] = Counter()
@@ -96,10 +95,10 @@ class FeatureSchema:
         for col, (mean, deviation) in self.numeric.items():
             number = (numbers_of(frame, col, where) - mean) / deviation
             blocks.append(np.nan_to_num(number)[:, None].astype(np.float32))
-        if strange and warn:
+        if strange and tell:
             first = next(iter(strange))
-            warnings.warn(f"{where}: {strange.total():,} values are not in the vocabulary ({first!r}, say) "
-                          f"and count as {OTHER!r}", MfrecWarning, stacklevel=4)
+            warn(f"{where}: {strange.total():,} values are not in the vocabulary ({first!r}, say) "
+                 f"and count as {OTHER!r}")
         return np.hstack(blocks) if blocks else np.zeros((len(frame), 0), np.float32)
 
 # %% ../../nbs/14_kernel.features.ipynb #31c0c125
@@ -124,7 +123,7 @@ def learn_schema(frame: pd.DataFrame, categorical: Sequence[str], several: Seque
 
 def _scale(number: np.ndarray) -> tuple[float, float]:
     "Mean and standard deviation of what is known of a column (n,); 1 for one that does not vary."
-    known = number[~np.isnan(number)]
+    known = np.sort(number[~np.isnan(number)])  # so that the sums do not depend on the order of rows
     if not len(known):
         return 0.0, 1.0
     mean, deviation = float(known.mean()), float(known.std())
@@ -186,7 +185,7 @@ MAX_FEATURES = 256
 
 
 def _table(frame: pd.DataFrame, ids: pd.Series, schema: FeatureSchema, where: str,
-           warn: bool) -> FeatureTable:
+           tell: bool) -> FeatureTable:
     "Encode in the order of sorted ids."
     if ids.isna().any():
         at = int(ids.isna().to_numpy().argmax())
@@ -199,7 +198,7 @@ def _table(frame: pd.DataFrame, ids: pd.Series, schema: FeatureSchema, where: st
                            "name fewer columns, or leave out rare values with a larger min_rows=")
     encoder = IdEncoder().fit(ids)
     order = np.argsort(encoder.transform(ids))
-    return FeatureTable(encoder, schema.encode(frame, where, warn)[order], schema)
+    return FeatureTable(encoder, schema.encode(frame, where, tell)[order], schema)
 
 # %% ../../nbs/14_kernel.features.ipynb #09430a5e
 @checked
@@ -245,12 +244,11 @@ def item_features(items: pd.DataFrame, *, item_col: str | None = None, genres: b
         has_years = decades and "year" in items and items["year"].notna().any()
         one, many = ["decade"] * bool(has_years), ["genres"] * bool(has_genres)
         schema = learn_schema(items, [*one, *categorical], [*many, *several], numeric, min_rows, "items")
-    table = _table(items, items[col], schema, "items", warn=given)
+    table = _table(items, items[col], schema, "items", tell=given)
     if not given and not table.values.shape[1]:
         there = ", ".join(str(name) for name in items.columns[:12])
-        warnings.warn(f"items: no feature in the columns {there}; make_items brings genres and years into "
-                      "their usual columns, or name others as categorical, several or numeric",
-                      MfrecWarning, stacklevel=2)
+        warn(f"items: no feature in the columns {there}; make_items brings genres and years into "
+             "their usual columns, or name others as categorical, several or numeric")
     return table
 
 # %% ../../nbs/14_kernel.features.ipynb #a67f20e8
@@ -298,7 +296,7 @@ def user_features(users: pd.DataFrame, *, user_col: str | None = None,
         one = [c for c in judged["categorical"] if 1 < users[c].astype(str).nunique() <= 50]
         many, measured = [*several, *judged["several"]], [*judged["numeric"], *number]
         schema = learn_schema(users, [*one, *chosen], many, measured, min_rows, "users")
-    return _table(users, users[col], schema, "users", warn=given)
+    return _table(users, users[col], schema, "users", tell=given)
 
 # %% ../../nbs/14_kernel.features.ipynb #9fde42da
 @dataclass(frozen=True)
@@ -318,8 +316,8 @@ class SideContent:
             raise DataError(f"features of {what}: {table.names[column]} of id {table.ids.classes_[row]} "
                             "is not finite; fill it or leave the row out")
         if missing := (rated & ~known).sum():
-            warnings.warn(f"{missing:,} of {rated.sum():,} {what} with ratings have no features and count as "
-                          "unknown", MfrecWarning, stacklevel=4)
+            warn(f"{missing:,} of {rated.sum():,} {what} with ratings have no features and count as "
+                 "unknown")
         return cls(table, values.astype(np.float32), known)
 
     def centered(self, weights: np.ndarray) -> np.ndarray:

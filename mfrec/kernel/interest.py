@@ -192,7 +192,7 @@ class Interest(ByRow):
     about: dict = field(default_factory=dict)
 
     def scores(self, lists: sparse.csr_matrix, workers: Workers = ALONE) -> np.ndarray:
-        "Interest (m, n_items), float32, of people with `lists` (m, n_items); in a listed item, by the others."
+        "Interest (m, n_items), float32, of people with `lists` (m, n_items); in a listed item by the others."
         scores = product(self.tastes(lists, workers), (self.vectors * self.takes[:, None]).T, workers)
         people = np.repeat(np.arange(len(scores)), np.diff(lists.indptr))
         scores[people, lists.indices] -= self.own[lists.indices]

@@ -12,13 +12,13 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, RegressorMixin
 
-from ..errors import DataError
+from ..errors import DataError, warn
 from ..kernel.arguments import check_arguments, checked
 from ..kernel.features import (Content, FeatureTable, SideContent, feature_table, item_features,
                                    user_features)
-from ..kernel.machine import Workers, check_seed, local_state
+from ..kernel.machine import Workers, check_seed, torch_threads
 from ..kernel.passes import Callback, Passes
 from ..kernel.taste import TasteBasis
 from .fold_in import finish_fit
@@ -27,7 +27,7 @@ from .predict import ALONE_DAMPING, alone_offsets
 from .preferences import learn_content
 from .methods import Fitted
 from .records import Errors, Model, RowPrior, Side
-from ..ratings.frames import Columns, check_ratings, find_columns
+from ..ratings.frames import Columns, check_ratings, check_spread, find_columns
 from ..ratings.ids import IdEncoder
 from ..ratings.items import catalogue_of
 from ..ratings.rows import Interactions, KeptRatings
@@ -134,7 +134,7 @@ def watched_rows(validation: pd.DataFrame, cols: Columns, users: IdEncoder, item
 Tables = tuple[FeatureTable | None, FeatureTable | None]  # of users and of items
 
 
-class Learner(Fitted, BaseEstimator):
+class Learner(Fitted, RegressorMixin, BaseEstimator):
     "From ratings by position to a model: what a solver says of them, and what is done with that."
     solver: ClassVar[str] = ""
     model_: Model
@@ -160,7 +160,7 @@ class Learner(Fitted, BaseEstimator):
         n_jobs = getattr(self, "n_jobs", None)
         content = Content(_aligned(of_users, user_ids, "users", data.user_counts > 0),
                           _aligned(of_items, item_ids, "items", data.item_counts > 0))
-        with local_state(getattr(self, "seed", None), n_jobs):
+        with torch_threads(n_jobs):
             found = self._solve(timeless, content, passes or Passes())
             model = model_of(self, found, data, cols, user_ids, item_ids)
             with Workers(-1 if n_jobs is None else n_jobs) as workers:
@@ -242,6 +242,7 @@ class RatingEstimator(Learner):
         check_arguments(type(self).__init__, (self,), self.get_params(deep=False))
         cols = find_columns(ratings, self.user_col, self.item_col, self.rating_col)
         check_ratings(ratings, cols)
+        check_spread(ratings[cols.rating])
         check_seed(getattr(self, "seed", 0))
         self._check()
         of_users = feature_table(users, user_features, user_col=self.user_col)
@@ -249,6 +250,8 @@ class RatingEstimator(Learner):
         user_ids, item_ids = ids_of(ratings[cols.user], of_users), ids_of(ratings[cols.item], of_items)
         watched = None if validation is None else watched_rows(validation, cols, user_ids, item_ids)
         data = Interactions.from_frame(ratings, cols, user_ids, item_ids)
+        if len(data) > 1 and (data.ratings == data.ratings[0]).all():
+            warn(f"all {len(data):,} ratings are {data.ratings[0]:g}, and so are all predictions")
         passes = Passes(watched, callback, progress)
         self._learn(data, cols, user_ids, item_ids, (of_users, of_items), passes)
         self.model_ = replace(self.model_, catalogue=catalogue_of(items, self.item_col))

@@ -9,8 +9,9 @@ __all__ = ['judged_columns', 'evaluate', 'score', 'sample_predictions']
 import numpy as np
 import pandas as pd
 
+from ..errors import warn
 from ..metrics import error_report, rmse
-from .predict import predict_frame
+from .predict import predict_frame, what_folds_lack
 from .methods import fitted_method
 from .records import Model
 from ..ratings.columns import need_columns
@@ -77,7 +78,9 @@ def score(model: Model, ratings: pd.DataFrame, y: object = None) -> float:
         In stars. Errors as of `evaluate`.
     """
     cols = judged_columns(model, ratings)
-    return -rmse(ratings[cols.rating], predict_frame(model, ratings, std=False)["prediction"])
+    frame = predict_frame(model, ratings, std=False)
+    warn("", of_folds=what_folds_lack(frame["basis"]))
+    return -rmse(ratings[cols.rating], frame["prediction"])
 
 # %% ../../nbs/24_model.evaluate.ipynb #60da59eb
 @fitted_method

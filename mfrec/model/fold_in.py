@@ -7,13 +7,12 @@ __all__ = ['GUESS_ROWS', 'solve_users', 'fold_rows', 'read_prior', 'finish_fit',
            'fold_in', 'fold_in_items']
 
 # %% ../../nbs/23_model.fold_in.ipynb #9e290793
-import warnings
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from ..errors import DataError, MfrecWarning, SettingError
+from ..errors import DataError, SettingError, warn
 from ..kernel.features import FeatureTable, SideContent, item_features, user_features
 from ..kernel.machine import Workers
 from .predict import alone_offsets, linear_predictions
@@ -61,8 +60,9 @@ def read_prior(side: Side, noise: float, variance: float, features: np.ndarray |
         return replace(side.prior, mean=side.prior.mean - x.mean(0) @ given, given=given)
     away = vectors - vectors.mean(0) - (x - x.mean(0)) @ given
     usual = np.square(away[:, :-1]).mean() if vectors.shape[1] > 1 else 0
+    least = 1e-6 * np.append(np.full(vectors.shape[1] - 1, variance ** 0.5), variance)  # in units of each
     guess = np.append(np.full(vectors.shape[1] - 1, usual), variance / 4)
-    scatter = away.T @ away + GUESS_ROWS * np.diag(np.maximum(guess, 1e-6))
+    scatter = away.T @ away + GUESS_ROWS * np.diag(np.maximum(guess, least))
     precision = np.linalg.inv(scatter / (len(vectors) + GUESS_ROWS))
     return RowPrior(precision, vectors.mean(0) - x.mean(0) @ given, noise, given=given)
 
@@ -84,8 +84,8 @@ def finish_fit(model: Model, data: Interactions, workers: Workers) -> Model:
 def with_priors(model: Model, data: Interactions) -> Model:
     "The model with a prior read off each side."
     left = data.ratings - linear_predictions(model, data)
-    noise = max(float(np.square(left).mean(dtype=np.float64)), 1e-6)
-    variance = float(data.ratings.var(dtype=np.float64))
+    variance = float(data.ratings.var(dtype=np.float64)) or 1.0  # 1 where all are equal
+    noise = max(float(np.square(left).mean(dtype=np.float64)), 1e-6 * variance)
 
     def informed(side: Side) -> Side:
         return replace(side, prior=read_prior(side, noise, variance, side.feature_values))
@@ -216,8 +216,8 @@ def _known_ratings(model: Model, ratings: pd.DataFrame, side: str) -> tuple[IdEn
         what = "an item" if side == "user" else "a user"
         raise DataError(f"{where}: none of the {len(ratings):,} rows has {what} that the model knows")
     if lost := int((~usable).sum()):
-        warnings.warn(f"{where}: {lost:,} of {len(ratings):,} rows are of {theirs}s without ratings at fit "
-                      "and were left out", MfrecWarning, stacklevel=5)
+        warn(f"{where}: {lost:,} of {len(ratings):,} rows are of {theirs}s without ratings at fit "
+             "and were left out")
     some = columns[side][usable]
     ids = IdEncoder().fit(some)
     stars = ratings[cols.rating].to_numpy(np.float32)[usable]

@@ -20,8 +20,8 @@ _LARGEST = np.iinfo(np.int64).max
 
 
 def as_ids(ids: Iterable) -> np.ndarray:
-    """Ids (n,) as an integer or an object (text) array; floats that are whole numbers, which pandas makes
-    easily, count as integers. Raises DataError for missing ids, fractions and mixed types."""
+    """Ids (n,) as an array of int32, int64 or objects (text); floats that are whole numbers, which pandas
+    makes easily, count as integers. Raises DataError for missing ids, fractions and mixed types."""
     if isinstance(ids, (pd.Series, pd.Index)):
         array = ids.to_numpy()
     else:
@@ -35,7 +35,8 @@ def as_ids(ids: Iterable) -> np.ndarray:
         if array.dtype == np.uint64 and len(array) and array.max() > _LARGEST:
             raise DataError(f"id {array.max()} at position {int(array.argmax())} is beyond {_LARGEST}; "
                             "make the ids text, with .astype(str)")
-        return array
+        # narrower ones have no room for their differences
+        return array if array.dtype == np.int32 else array.astype(np.int64, copy=False)
     missing = pd.isna(array)
     if missing.any():
         raise DataError(f"no id at position {int(missing.argmax())} ({missing.sum():,} such); "
@@ -86,8 +87,9 @@ def _distinct(ids: np.ndarray) -> np.ndarray:
 class _Table:
     "Position of an integer id by direct look-up; -1 where there is none."
     def __init__(self, classes: np.ndarray):
-        self.low = int(classes.min())
-        self.cells = np.full(int(classes.max()) - self.low + 1, -1, dtype=np.int32)
+        low = int(classes.min())
+        self.low = low if abs(low) < 2**31 else np.int64(low)  # whose difference from an int32 is an int64
+        self.cells = np.full(int(classes.max()) - low + 1, -1, dtype=np.int32)
         self.cells[classes - self.low] = np.arange(len(classes), dtype=np.int32)
 
     def get_indexer(self, ids: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from ..errors import DataError, MfrecWarning
+from ..errors import DataError, MfrecWarning, warn
 from ..kernel.arguments import checked
 from .frames import Columns, check_ids, find_columns, first_bad, remember_columns
 
@@ -98,9 +98,9 @@ def mark_between(cells: pd.Series, where: str = "items") -> str:
     joined = [name for name in names
               if any(joint in name and names.keys() >= set(split_genres(name, joint)) for joint in JOINTS)]
     if joined:
-        warnings.warn(f"{where}: {joined[0]!r} looks like several values with another mark between them "
-                      f"than the usual {mark!r}, but counts as one ({len(joined):,} such); "
-                      "use the same mark in all rows", MfrecWarning, stacklevel=3)
+        warn(f"{where}: {joined[0]!r} looks like several values with another mark between them "
+             f"than the usual {mark!r}, but counts as one ({len(joined):,} such); "
+             "use the same mark in all rows")
     return mark
 
 # %% ../../nbs/02_ratings.items.ipynb #e3a0000b
@@ -132,9 +132,8 @@ def _item_years(titles: pd.Series, stated: pd.Series | None, where: str) -> pd.S
         strange = (year.isna() & stated.notna() & no_year).to_numpy(dtype=bool)
         if strange.any():
             row = strange.argmax()
-            warnings.warn(f"{where}: column {stated.name} has {str(stated.iloc[row])!r} in row {row}, "
-                          f"which is no year and counts as unknown ({strange.sum():,} such)",
-                          MfrecWarning, stacklevel=4)
+            warn(f"{where}: column {stated.name} has {str(stated.iloc[row])!r} in row {row}, "
+                 f"which is no year and counts as unknown ({strange.sum():,} such)")
         year = year.fillna(number.round())
     return year.where(year.abs() < 2**15).astype("Int16")
 
@@ -169,8 +168,8 @@ def find_told(raw: pd.DataFrame, item: str | None, wanted: dict[str, str | None]
     missing = [what for what in ("title", "genres") if found[what] is None]
     if missing and left:
         names = " and ".join(f"{what}_col=" for what in missing)
-        warnings.warn(f"{where}: no column of {' or '.join(missing)} is known by its name; there are "
-                      f"{', '.join(left[:12])}; name the right one with {names}", MfrecWarning, stacklevel=4)
+        warn(f"{where}: no column of {' or '.join(missing)} is known by its name; there are "
+             f"{', '.join(left[:12])}; name the right one with {names}")
     return found
 
 # %% ../../nbs/02_ratings.items.ipynb #e3a0000c

@@ -73,7 +73,7 @@ class Units(NamedTuple):
         "Of ratings (n,), float32; where all are equal, but for rounding, the deviation is 1."
         mean = float(ratings.mean(dtype=np.float64))
         deviation = float(np.sqrt(np.square(ratings - np.float32(mean)).mean(dtype=np.float64)))
-        return cls(mean, deviation if deviation > 1e-6 * abs(mean) else 1.0)
+        return cls(mean, deviation if deviation > np.finfo(np.float32).eps * abs(mean) else 1.0)
 
 # %% ../../nbs/05_ratings.rows.ipynb #429811b2
 @dataclass(frozen=True)
@@ -117,8 +117,8 @@ class Interactions(Pairs):
         return replace(super().flipped, n_users=self.n_items, n_items=self.n_users)
 
     def in_order(self) -> Self:
-        """The same ratings by user, then by item; of a pair rated more than once by rating. No copy where
-        they are so already."""
+        """The same ratings by user, then by item; of a pair rated more than once by rating, then by time. No
+        copy where they are so already."""
         data, same = self, _same_as_before(self.users)
         later_user, item_not_before = self.users[1:] > self.users[:-1], self.items[1:] >= self.items[:-1]
         if not (later_user | (same & item_not_before)).all():
@@ -126,7 +126,8 @@ class Interactions(Pairs):
             data = self.take(by_item[counting_sort(data.users[by_item], self.n_users)])
             same = _same_as_before(data.users)
         if (same & _same_as_before(data.items)).any():
-            return data.take(np.lexsort((data.ratings, data.items, data.users)))
+            times = [] if data.times is None else [data.times]
+            return data.take(np.lexsort((*times, data.ratings, data.items, data.users)))
         return data
 
     @cached_property

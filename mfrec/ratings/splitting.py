@@ -7,7 +7,6 @@ __all__ = ['Split', 'random_generator', 'split_random', 'split_mask', 'split_tim
            'encode_together', 'check_disjoint', 'describe_split']
 
 # %% ../../nbs/07_ratings.splitting.ipynb #3cab3551
-import warnings
 from collections.abc import Iterable, Iterator
 from numbers import Integral, Real
 from typing import NamedTuple
@@ -15,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..errors import DataError, MfrecWarning, SettingError
+from ..errors import DataError, SettingError, warn
 from ..kernel.arguments import checked
 from .frames import find_columns, first_bad
 from .ids import IdEncoder, as_ids
@@ -130,8 +129,8 @@ def _timed(ratings: pd.DataFrame, time_col: str | None) -> tuple[pd.DataFrame, n
     col = find_columns(ratings, time_col=time_col, need=["time"]).time
     missing = ratings[col].isna()
     if missing.any() and not missing.all():
-        warnings.warn(f"ratings: column {col} has no time in {first_bad(missing.to_numpy())}; these rows are "
-                      "left out", MfrecWarning, stacklevel=3)
+        warn(f"ratings: column {col} has no time in {first_bad(missing.to_numpy())}; these rows are "
+             "left out")
         ratings = ratings[~missing]
     times = ratings[col]
     if times.dtype.kind not in "iufM" or missing.all():

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..errors import SettingError
 from ..kernel.features import Content, SideContent
-from ..kernel.machine import Workers, check_memory, check_whole, on_device, pick_device
+from ..kernel.machine import Workers, check_memory, check_whole, generator_of, on_device, pick_device
 from ..kernel.normal_equations import Prior, RowGroups, Solved, group_both, spread_table
 from ..kernel.passes import Passes
 from ..kernel.priors import (Part, half_sweep, learned_noise, learned_prior, penalty,
@@ -111,7 +111,7 @@ def first_guess(part: Part, seed: int) -> Tensor:
     for bucket in part.groups.buckets:  # always in the same order, unlike index_add_ on a GPU
         sums[bucket.rows] = bucket.values.sum(1)
     bias = sums / (part.groups.counts + 5)
-    factors = torch.randn(n, k, generator=torch.Generator().manual_seed(seed)).to(sums)
+    factors = torch.randn(n, k, generator=generator_of(seed)).to(sums)
     if part.features is not None:
         leading = part.features.values[:, :k]
         factors[:, :leading.shape[1]] = leading

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..kernel.machine import ALONE, Workers
+from ..kernel.machine import ALONE, Workers, generator_of
 from ..kernel.normal_equations import (Bucket, Known, Prior, RowGroups, bucket_system, default_budget,
                                            factorize, gather_table, predict_rows)
 from ..kernel.priors import Part
@@ -300,7 +300,7 @@ class Chain:
         "The first state: both sides' vectors, moved at random."
         user, item = self.users.vectors, self.items.vectors
         noise = user.new_full((len(user),), noise_precision), item.new_ones(len(item))
-        rng, generator = np.random.default_rng(seed), torch.Generator(user.device).manual_seed(seed)
+        rng, generator = np.random.default_rng(seed), generator_of(seed, user.device)
         state = ChainState(user, item, noise, noise_precision, (1.0, 1.0), user.new_zeros(0), rng, generator)
         user = scatter_vectors(self.users, state.normal(user))
         item = scatter_vectors(self.items, state.normal(item))

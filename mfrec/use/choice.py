@@ -17,7 +17,7 @@ from scipy import sparse
 from scipy.optimize import minimize, minimize_scalar
 
 from ..errors import DataError
-from ..kernel.machine import ALONE, Workers, check_seed, local_state
+from ..kernel.machine import ALONE, Workers, check_seed, torch_threads
 from ..kernel.progress import progress_bar
 from ..ratings.rows import Interactions
 from ..kernel.interest import EXACT, Interest, interest_of, lists_of, scaled_choices, singular_vectors
@@ -311,7 +311,7 @@ def learn_interest(table: Interactions, timely: bool | None = None, seed: int = 
     if timely and table.times is None:
         raise DataError("timely=True needs ratings with times; give them, or leave timely out")
     timely = table.times is not None if timely is None else timely
-    with local_state(n_jobs=1):
+    with torch_threads(1):
         table = table.in_order()
         shown, hidden = hide(table, timely, seed)
         settings, choice = choose_settings(shown, hidden, timely, seed, workers)

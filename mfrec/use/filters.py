@@ -7,14 +7,13 @@ __all__ = ['Condition', 'find_items', 'told_items', 'describe', 'ids_named', 'po
            'wanted_items']
 
 # %% ../../nbs/44_use.filters.ipynb #44f00004
-import warnings
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..errors import DataError, MfrecWarning, SettingError
+from ..errors import DataError, SettingError, warn
 from ..kernel.arguments import fits, shown
 from ..model.records import Model
 from ..model.methods import fitted_method
@@ -100,8 +99,8 @@ def positions_of(model: Model, named: Any, told: pd.DataFrame | None, what: str)
     places = {name: place for place, name in enumerate(model.item.ids.classes_.tolist())}
     strange = [name for name in ids if name not in places]
     if strange:
-        warnings.warn(f"{what}: {len(strange):,} of {len(ids):,} items are not in the model, "
-                      f"{strange[0]!r} say", MfrecWarning, stacklevel=5)
+        warn(f"{what}: {len(strange):,} of {len(ids):,} items are not in the model, "
+             f"{strange[0]!r} say")
     return np.array([places[name] for name in ids if name in places], dtype=np.int64)
 
 # %% ../../nbs/44_use.filters.ipynb #44f00013

@@ -6,12 +6,11 @@
 __all__ = ['FEW', 'PEOPLE', 'liked_from', 'refolded', 'learn_liking', 'with_interest', 'timed_rows']
 
 # %% ../../nbs/46_use.liking.ipynb #46f00004
-import warnings
 from dataclasses import replace
 
 import numpy as np
 
-from ..errors import MfrecWarning, SettingError
+from ..errors import SettingError, warn
 from ..kernel.interest import Interest
 from ..kernel.machine import Workers
 from ..model.chances import chance_block
@@ -125,6 +124,5 @@ def timed_rows(table: Interactions, timely: bool | None) -> Interactions:
     if timely is None and dated.mean() < 0.5:
         return replace(table, times=None)
     if lost := int((~dated).sum()):
-        warnings.warn(f"{lost:,} of {len(table):,} ratings have no time, and take no part in interest",
-                      MfrecWarning, stacklevel=3)
+        warn(f"{lost:,} of {len(table):,} ratings have no time, and take no part in interest")
     return table.take(dated)

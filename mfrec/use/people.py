@@ -6,7 +6,6 @@
 __all__ = ['People', 'frame_of_one', 'met', 'known_people', 'thresholds', 'add_watched', 'people_of']
 
 # %% ../../nbs/46_use.people.ipynb #46a00004
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from ..errors import DataError, MfrecWarning, SettingError
+from ..errors import DataError, SettingError, warn
 from ..kernel.interest import lists_of
 from ..model.predict import positions
 from ..model.records import Model
@@ -132,8 +131,8 @@ def add_watched(people: People, watched: Any, told: pd.DataFrame | None) -> Peop
         rows = pd.Index(people.ids).get_indexer(watched[user])
         places = model.item.ids.lookup(watched[item])
         if strange := int(((rows >= 0) & (places < 0)).sum()):
-            warnings.warn(f"watched: {strange:,} of {len(watched):,} rows are of items that are not in the "
-                          "model", MfrecWarning, stacklevel=4)
+            warn(f"watched: {strange:,} of {len(watched):,} rows are of items that are not in the "
+                 "model")
         rows, places = rows[(rows >= 0) & (places >= 0)], places[(rows >= 0) & (places >= 0)]
     more = sparse.csr_matrix((np.ones(len(rows), np.float32), (rows, places)), people.lists.shape)
     lists = (people.lists + more).tocsr()

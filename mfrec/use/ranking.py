@@ -6,14 +6,13 @@
 __all__ = ['check_length', 'top_of', 'loved_rows', 'judge_lists', 'describe_lists', 'liked_level', 'ranking_report']
 
 # %% ../../nbs/48_use.ranking.ipynb #48a10004
-import warnings
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..errors import DataError, MfrecWarning, SettingError
+from ..errors import DataError, SettingError, warn
 from ..kernel.arguments import checked
 from ..metrics import mean_report
 from ..model.evaluate import judged_columns
@@ -180,8 +179,8 @@ def _of_known(model: Model, loved: pd.DataFrame, cols: Columns) -> pd.DataFrame:
         raise DataError("the model knows none of the users who liked something in the test")
     if not known.all():
         n_unknown, n_all = users[~known].nunique(), users.nunique()
-        warnings.warn(f"{n_unknown:,} of {n_all:,} users who liked something in the test are not known to "
-                      "the model and take no part", MfrecWarning, stacklevel=3)
+        warn(f"{n_unknown:,} of {n_all:,} users who liked something in the test are not known to "
+             "the model and take no part")
     return loved[known]
 
 # %% ../../nbs/48_use.ranking.ipynb #48a1002a

@@ -7,7 +7,6 @@ __all__ = ['ORDERS', 'LOWER', 'POOL', 'RARE', 'ENTRIES', 'BLOCK', 'Wish', 'best_
            'varied', 'ranked', 'best_stars', 'vary', 'frame_of', 'lists_in_frames', 'ready', 'recommend']
 
 # %% ../../nbs/47_use.recommend.ipynb #47f00004
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,8 +15,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from ..errors import MfrecWarning, SettingError
-from ..kernel.machine import Workers, check_whole, local_state
+from ..errors import SettingError, warn
+from ..kernel.machine import Workers, check_whole, torch_threads
 from ..kernel.progress import progress_bar
 from ..model.chances import chance_above
 from ..model.estimator import RatingEstimator
@@ -201,8 +200,9 @@ def lists_in_frames(people: People, wish: Wish, told: pd.DataFrame | None,
 
     size = max(1, min(ENTRIES // max(len(base.item), 1), BLOCK))
     if len(people) <= size:
-        with local_state(n_jobs=1):  # threads would cost more than they bring
-            yield made(people)
+        with torch_threads(1):  # more would cost more than they bring
+            only = made(people)
+        yield only
         return
     with Workers(base.n_jobs) as workers, progress_bar(total=len(people), desc="lists") as bar:
         for frame in workers.map(made, people.blocks(size)):
@@ -217,8 +217,8 @@ def ready(fitted: Fitted, order: str) -> Model:
         return model
     learned = with_interest(fitted)
     if not isinstance(fitted, RatingEstimator):
-        warnings.warn("interest is learned for this call alone; keep model = model.with_interest() to learn "
-                      "it once", MfrecWarning, stacklevel=4)
+        warn("interest is learned for this call alone; keep model = model.with_interest() to learn "
+             "it once")
     return fitted_model(learned)
 
 # %% ../../nbs/47_use.recommend.ipynb #47f00020
@@ -287,6 +287,6 @@ def recommend(self: Fitted, users: Any = None, n: int = 10, *, order: str = "sco
     frames = list(lists_in_frames(people, wish, told, base))
     found = pd.concat(frames, ignore_index=True)
     if short := len(people) - int((found["rank"] == n).sum()):
-        warnings.warn(f"{short:,} of {len(people):,} lists are shorter than n={n}, since fewer items are "
-                      "wanted and not seen", MfrecWarning, stacklevel=3)
+        warn(f"{short:,} of {len(people):,} lists are shorter than n={n}, since fewer items are "
+             "wanted and not seen")
     return found

@@ -8,14 +8,13 @@ __all__ = ['Tables', 'REFIT_AFTER', 'add_rows', 'with_titles', 'add_unrated', 's
            'add_rated', 'update', 'estimator_of', 'check_counts', 'history_of']
 
 # %% ../../nbs/42_use.updates.ipynb #151a2958
-import warnings
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..errors import DataError, MfrecWarning, SettingError
+from ..errors import DataError, SettingError, warn
 from ..kernel.features import FeatureTable
 from ..kernel.machine import Workers
 from ..model.estimator import RatingEstimator
@@ -184,7 +183,8 @@ def with_new(known: IdEncoder, rated: pd.Series, table: FeatureTable | None) -> 
 
 def encode_new(model: Model, ratings: pd.DataFrame,
                tables: Tables) -> tuple[IdEncoder, IdEncoder, Interactions]:
-    "Encoders of users and items with the new ones behind the old, and the new ratings by position."
+    """Encoders of users and items with the new ones behind the old, and the new ratings by position, in the
+    order of the frame, in which the last of a pair counts."""
     own = model.columns
     cols = find_columns(ratings, own.user, own.item, own.rating, where="new ratings")
     check_ratings(ratings, cols, where="new ratings")
@@ -192,8 +192,8 @@ def encode_new(model: Model, ratings: pd.DataFrame,
     items = with_new(model.item.ids, ratings[cols.item], tables[1])
     new, (low, high) = Interactions.from_frame(ratings, cols, users, items), model.scale
     if len(outside := new.ratings[(new.ratings < low) | (new.ratings > high)]):
-        warnings.warn(f"new ratings: {len(outside):,} lie outside {low:g} to {high:g}, {outside[0]:g} say, "
-                      "and widen the scale of predictions", MfrecWarning, stacklevel=3)
+        warn(f"new ratings: {len(outside):,} lie outside {low:g} to {high:g}, {outside[0]:g} say, "
+             "and widen the scale of predictions")
     return users, items, new
 
 
@@ -276,14 +276,14 @@ def add_rated(model: Model, ratings: pd.DataFrame) -> Model:
         raise DataError(f"{where}: user {user} has ratings in the model, and so has item {item} "
                         f"({known.sum():,} such rows); leave them out here, or take them in with `update`")
     for side, rows in (("item", new.items[fresh_item & ~fresh_user]), ("user", new.users[fresh_user])):
-        model = solve_side_again(model, new, side, np.unique(rows))
+        model = solve_side_again(model, new.in_order(), side, np.unique(rows))
     left_out = ~model.item.rated(new.items)
     lost = int(left_out.sum())
     if lost == len(new):
         raise DataError(f"{where}: none of the {lost:,} rows has a user or an item that the model knows")
     if lost:
-        warnings.warn(f"{where}: {lost:,} of {len(new):,} rows are of new users for items that nobody known "
-                      "has rated, and were left out", MfrecWarning, stacklevel=3)
+        warn(f"{where}: {lost:,} of {len(new):,} rows are of new users for items that nobody known "
+             "has rated, and were left out")
     kept = model.ratings
     if kept is not None:
         kept = KeptRatings.of(merge_ratings(kept.table(), new.take(~left_out)))
@@ -333,8 +333,8 @@ def update(model: Model, new: pd.DataFrame, ratings: pd.DataFrame | None = None,
             fitted = estimator._learn(data, model.columns, user_ids, item_ids, tables).model_
             return with_titles(fitted, model.catalogue, items)
         added, before = model.about.get("n_added", 0) + len(fresh), model.about["n_ratings"]
-        warnings.warn(f"{added:,} ratings were added to a model fitted on {before:,}; they were taken in, "
-                      "but it is time for a full fit with all ratings", MfrecWarning, stacklevel=3)
+        warn(f"{added:,} ratings were added to a model fitted on {before:,}; they were taken in, "
+             "but it is time for a full fit with all ratings")
     grown = take_in(model, data, fresh, (user_ids, item_ids), tables)
     return with_titles(grown, model.catalogue, items)
 
