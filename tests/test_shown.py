@@ -55,7 +55,8 @@ def run(monkeypatch, capsys, *args):
 
 def test_terminal_json_and_files(place, monkeypatch, capsys):
     folder, ratings, _ = place
-    user, items, model = ratings["userId"].iloc[0], folder / "items.parquet", folder / "model"
+    items, model = folder / "items.parquet", folder / "model"
+    user = ratings["userId"].iloc[0]
     ratings.head(20).drop(columns="rating").to_csv(folder / "pairs.csv", index=False)
     for args in (
             ("evaluate", folder / "ratings.csv", "--items", items, "--solver", "bias"),

@@ -22,7 +22,8 @@ from ..errors import MfrecError, MfrecWarning, plain, safe
 # %% ../../nbs/69_doors.saying.ipynb #e4600006
 ARGUMENTS = (
     "only exclude genres years n order popularity diversity liked layout min_ratings sep encoding string_ids "
-    "title_col genres_col user_col item_col rating_col time_col on_duplicates seed items users ratings").split()
+    "title_col genres_col user_col item_col rating_col time_col on_duplicates seed items users "
+    "ratings").split()
 PHRASES = {  # what only Python can do, and what a command line can
     r"fit\(ratings, (items|users)=\.\.\.\)": r"`mfrec fit` --\1",
     r"make them one type, e\.g\. \.astype\(str\)": "read them as text with --string-ids",

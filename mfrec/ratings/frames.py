@@ -61,8 +61,8 @@ def _find_column(names: list[str], role: str, wanted: str | None, needed: bool, 
         looked = repr(wanted) if wanted is not None else " or ".join(KNOWN_COLUMNS[role])
         if len(names) > MANY:
             there = columns_there(names)
-            raise DataError(f"{where}: no {role} column {looked} among {there}; is this a table with a column "
-                            "per item? melt it into rows of user, item and rating")
+            raise DataError(f"{where}: no {role} column {looked} among {there}; is this a table with a "
+                            "column per item? melt it into rows of user, item and rating")
         raise DataError(f"{where}: no {role} column {looked} among {names}; name it with {role}_col=")
     return found[0] if found else None
 
