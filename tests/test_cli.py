@@ -541,7 +541,7 @@ def test_an_update_that_may_fit_again(mfrec, files):
     code, out, _ = ask("few.csv", *known)
     assert code == 0 and "has taken in 100 ratings" in out and load(files / "after").about["n_added"] == 100
     code, _, err = ask("many.csv")
-    assert code == 2 and "fitted with features of items; give items= (--items), old ones and new" in err
+    assert code == 2 and "fitted with features of items; give --items, old ones and new" in err
 
 
 def test_new_ratings_are_taken_into_a_saved_model(mfrec, files):

@@ -3,13 +3,19 @@ what arrives, what is refused, and that nothing half-done is left."""
 
 import hashlib
 import io
+import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
+import time
 import warnings
 import zipfile
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import psutil
 import pytest
 
 from mfrec.doors.fetch import GROUPLENS, NAMES, download, md5_in
@@ -313,6 +319,29 @@ def test_interrupted(server, tmp_path, monkeypatch):
             download("ml-1m", tmp_path, server.url)
     assert list(tmp_path.iterdir()) == []
     assert download("ml-1m", tmp_path, server.url).is_dir()
+
+
+@pytest.mark.parametrize("number, left", [(signal.SIGKILL, 1), (signal.SIGTERM, 0)])
+def test_killed(server, tmp_path, number, left):
+    "Who is killed leaves a folder, which the next call removes; who is told to end leaves none."
+    publish(server, "ml-1m")
+    program = f"""
+import signal, time
+from mfrec.doors import entry, fetch
+signal.signal(signal.SIGTERM, entry._stop)
+fetch._unpack = lambda *args: time.sleep(60)
+fetch.download("ml-1m", {str(tmp_path)!r}, {server.url!r})
+"""
+    process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)
+    while not [*tmp_path.glob(".ml-1m-*/ml-1m.zip")] and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(number)
+    said = process.communicate(timeout=20)[1]
+    assert "Traceback" not in said and len([*tmp_path.iterdir()]) == left
+    busy = tmp_path / f".ml-1m-{os.getpid()}-{int(psutil.Process().create_time())}-x"
+    busy.mkdir()  # of a process that is still at work
+    assert download("ml-1m", tmp_path, server.url).is_dir()
+    assert {*tmp_path.iterdir()} == {tmp_path / "ml-1m", busy}
 
 
 @pytest.mark.parametrize("name", ["ml-2m", "ML-1M", "", "../ml-1m", "ml-1m.zip"])

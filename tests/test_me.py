@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from mfrec import ALSMF, BiasModel, load, sample_items, sample_ratings
-from mfrec.doors.command import as_options, main
+from mfrec.doors.command import main
+from mfrec.doors.saying import as_options
 from mfrec.doors.exports import read_export
 from mfrec.doors.lists import write_list
 from mfrec.doors.tables import WIDTH, list_table, width_of
@@ -516,6 +517,6 @@ def test_update_keeps_titles_and_interest(mfrec, place, ratings, items, tmp_path
 def test_messages_speak_of_options():
     assert as_options("only= leaves 0, years= leaves 3") == "--only leaves 0, --years leaves 3"
     assert as_options("n=0; it must") == "--n 0; it must" and as_options("min_ratings=3") == "--min-ratings 3"
-    assert as_options("fit(ratings, items=...)") == "fit(ratings, items=...)"
+    assert as_options("fit(ratings, items=...)") == "`mfrec fit` --items"
     assert as_options("name it with user_col=") == "name it with --user-col"
     assert as_options("(n=3)") == "(n=3)"

@@ -102,7 +102,8 @@ def calls(rows, items, folder):
         "sample_predictions": ((rows, items), {"n": 3}),
         "add_unrated": ((), {"items": one}), "add_rated": ((people,), {}),
         "update": ((people,), {}), "partial_fit": ((people,), {}), "save": ((folder,), {}),
-        "with_interest": ((), {"seed": 1}), "recommend": ((user,), {"n": 3, "items": items}),
+        "find_items": (("the",), {"n": 3}), "with_interest": ((), {"seed": 1}),
+        "recommend": ((user,), {"n": 3, "items": items}),
     }
 
 
@@ -236,7 +237,7 @@ UPDATE = "loaded.update(test, train, refit=True)"
 WRONG = {
     "another order": (UPDATE, "loaded.update(test, refit=train)", "arg-type"),
     "no such argument": ("als.predict(test, clip=False)", "als.predict(test, clips=False)", "call-arg"),
-    "text for a frame": ("als.predict(test, clip=False)", "als.predict('test')", "arg-type"),
+    "text for a frame": ("model.predict_frame(test)", "model.predict_frame('test')", "arg-type"),
     "a missing argument": (UPDATE, "loaded.update()", "call-arg"),
     "another result": ("later: Model = als.fold_in(test)", "later: Path = als.fold_in(test)", "assignment"),
     "no such method": (UPDATE, "loaded.upgrade(test)", "attr-defined"),

@@ -108,7 +108,7 @@ def test_sums_are_float64():
     ([4, np.nan], [4, 3], "actual: nan at position 1"),
     ([4, 3], [np.inf, np.nan], r"predicted: inf at position 0 .*2 such"),
     (["a", "b"], [4, 3], "actual: not numbers"),
-    (4, 3, r"shape \(\)"),
+    (4, 3, "actual: a list or column is needed, not 4"),
     ([4, None], [4, 3], "actual: nan at position 1"),
     (pd.Series([4, pd.NA], dtype="Float64"), [4, 3], "actual"),
 ])

@@ -15,7 +15,8 @@ import typer
 
 from .options import (
     ORDERS, AsJson, Diversity, Exclude, Length, Liked, ListModel, MinRatings, ModelDir, OfGenres, OfYears,
-    Only, Order, Popularity, Titles, check_name, check_one)
+    Only, Order, Popularity, Reading, Titles, check_name, check_one, reads)
+from .saying import say
 from ..errors import SettingError
 
 if TYPE_CHECKING:
@@ -49,12 +50,13 @@ def check_out(out: Path | None, all_users: bool) -> None:
         raise SettingError(f"--out {out}: the name must end in .csv or .parquet")
 
 
+@reads
 def recommend(model_dir: ModelDir, user: AskingUser = None, rate: AskingRates = None,
               ratings: AskingFile = None, all_users: AllUsers = False, n: Length = 10,
               order: Order = "score", only: Only = None, exclude: Exclude = None, genres: OfGenres = None,
               years: OfYears = None, min_ratings: MinRatings = 0, popularity: Popularity = 0.0,
               diversity: Diversity = 0.0, liked: Liked = None, items: Titles = None, out: ListOut = None,
-              as_json: AsJson = False):
+              as_json: AsJson = False, *, reading: Reading):
     """Say what to watch next: what somebody is likely to choose and to like.
 
     Films they have rated are left out. Write a title as you remember it, with its year if need be.
@@ -66,21 +68,22 @@ def recommend(model_dir: ModelDir, user: AskingUser = None, rate: AskingRates = 
     from mfrec.doors.matching import model_for_lists
     from mfrec.doors.wishes import flat, lists_in_words, needed_users, records, who_asks, wishes_of
     from mfrec.use.parts import write_lists
-    model = model_for_lists(model_dir, items, order)
+    model = model_for_lists(model_dir, items, order, reading)
     wish = wishes_of(model, only, exclude, genres, years, liked)
     wish |= {"order": order, "min_ratings": min_ratings, "popularity": popularity, "diversity": diversity}
     if all_users and out is not None:
         needed_users(model, str(model_dir))
         write_lists(model, out, n, **wish)
-        return typer.echo(f"lists of {len(model.user):,} users are in {out}, as Parquet files")
-    found = model.recommend(who_asks(model, user or [], rate or [], ratings, str(model_dir)), n, **wish)
+        return say(f"lists of {len(model.user):,} users are in {out}, as Parquet files")
+    people = who_asks(model, user or [], rate or [], ratings, str(model_dir), reading)
+    found = model.recommend(people, n, **wish)
     if out is not None:
         write_table(flat(found), out)
-        typer.echo(f"{len(found):,} rows for {found.iloc[:, 0].nunique():,} people written to {out}")
+        say(f"{len(found):,} rows for {found.iloc[:, 0].nunique():,} people written to {out}")
     if as_json:
-        return typer.echo(json.dumps({"model": str(model_dir), "order": order, "lists": records(found)}))
+        return say(json.dumps({"model": str(model_dir), "order": order, "lists": records(found)}))
     if out is None:
-        typer.echo(lists_in_words(model, found, wish["liked"]))
+        say(lists_in_words(model, found, wish["liked"]))
 
 # %% ../../nbs/71_doors.asking.ipynb #d4000009
 ExportArg = Annotated[Path, typer.Argument(
@@ -94,8 +97,9 @@ Service = Annotated[str | None, typer.Option(
          "Default: letterboxd for .csv, trakt for .json.")]
 
 
+@reads
 def me(export: ExportArg, model_dir: ListModel, n: Length = 20, out: ForService = None,
-       layout: Service = None, items: Titles = None, as_json: AsJson = False):
+       layout: Service = None, items: Titles = None, as_json: AsJson = False, *, reading: Reading):
     """Read what you rated elsewhere; say what you like and what to watch next.
 
     Films you only watched are left out of the list, too. Your watchlist is ranked by the same score.
@@ -107,14 +111,14 @@ def me(export: ExportArg, model_dir: ListModel, n: Length = 20, out: ForService 
     layout = layout or ("trakt" if out is not None and out.suffix == ".json" else "letterboxd")
     if out is not None:
         check_list_file(out, layout)
-    model = model_for_lists(model_dir, items)
+    model = model_for_lists(model_dir, items, reading=reading)
     person = read_person(model, export)
     best, wanted = lists_of_person(person, model, n)
     tell = tell_json if as_json else tell_words
     tell(model, person, best, wanted)
     if out is not None:
         n_written = write_list(with_ids(model, best), out, layout)
-        typer.echo(f"{n_written:,} films written to {out}, for {layout.title()} to import", err=as_json)
+        say(f"{n_written:,} films written to {out}, for {layout.title()} to import", err=as_json)
 
 
 def tell_words(model: "Model", person: "Person", best: "DataFrame", wanted: "DataFrame") -> None:
@@ -122,15 +126,15 @@ def tell_words(model: "Model", person: "Person", best: "DataFrame", wanted: "Dat
     from mfrec.doors.person import missed_films, missed_in_words, read_in_words, taste_in_words, taste_of
     from mfrec.doors.tables import list_table
     from mfrec.doors.wishes import lists_in_words
-    typer.echo(read_in_words(person, model))
+    say(read_in_words(person, model))
     taste, missed = taste_in_words(taste_of(person, model)), missed_films(person, model)
     if taste:
-        typer.echo(f"\nYour taste, {taste}")
-    typer.echo(f"\nWhat to watch next:\n{lists_in_words(model, best)}")
+        say(f"\nYour taste, {taste}")
+    say(f"\nWhat to watch next:\n{lists_in_words(model, best)}")
     if len(wanted):
-        typer.echo(f"\nYour watchlist, by the same score:\n{list_table(wanted, str(model.columns.item))}")
+        say(f"\nYour watchlist, by the same score:\n{list_table(wanted, str(model.columns.item))}")
     if len(missed):
-        typer.echo(f"\nNot among the films of the model ({len(missed):,}):\n{missed_in_words(missed)}")
+        say(f"\nNot among the films of the model ({len(missed):,}):\n{missed_in_words(missed)}")
 
 
 def tell_json(model: "Model", person: "Person", best: "DataFrame", wanted: "DataFrame") -> None:
@@ -142,7 +146,7 @@ def tell_json(model: "Model", person: "Person", best: "DataFrame", wanted: "Data
             "notes": list(person.export.notes), "matched": records(match_report(person.found)),
             "taste": records(taste_of(person, model)), "recommended": records(best),
             "watchlist": records(wanted), "missed": records(missed_films(person, model))}
-    typer.echo(json.dumps(told))
+    say(json.dumps(told))
 
 # %% ../../nbs/71_doors.asking.ipynb #d400000b
 TextArg = Annotated[str, typer.Argument(metavar="TEXT", help="A title, or some of its words.")]
@@ -152,8 +156,9 @@ SearchedItems = Annotated[str | None, typer.Option(
     "--items", metavar="DATA", help="Items to search: a file, the name of a data set, or 'sample'.")]
 
 
+@reads
 def find(text: TextArg, model_dir: SearchedModel = None, items: SearchedItems = None, n: Length = 10,
-         as_json: AsJson = False):
+         as_json: AsJson = False, *, reading: Reading):
     "Search titles by what you remember of them, and show their ids."
     check_one({"--model": model_dir, "--items": items}, "where to search")
     from mfrec.doors.jobs import read_titles
@@ -165,11 +170,11 @@ def find(text: TextArg, model_dir: SearchedModel = None, items: SearchedItems = 
     if model_dir is not None:
         found = find_items(needed_titles(name_items(load(model_dir), None), str(model_dir)), text, n)
     else:
-        found = find_items(read_titles(items or ""), text, n)
+        found = find_items(read_titles(items or "", reading=reading), text, n)
     if as_json:
-        return typer.echo(json.dumps(records(found)))
+        return say(json.dumps(records(found)))
     if not len(found):
-        return typer.echo(f"no title is like {text!r}")
+        return say(f"no title is like {text!r}")
     col = str(found.columns[0])
     by = {"title": titled(found, col), "by": found["match"].tolist()}
-    typer.echo(text_table({col: found[col].astype("str").tolist(), **by}, frozenset(by)))
+    say(text_table({col: found[col].astype("str").tolist(), **by}, frozenset(by)))

@@ -5,16 +5,12 @@
 # %% auto #0
 __all__ = ['app', 'VersionFlag', 'SplitName', 'TestFraction', 'Folds', 'Shown', 'Interest', 'PairsArg', 'PairsOut', 'TitledItems',
            'LaterRatings', 'NewArg', 'PastRatings', 'Refit', 'SeeingDir', 'UserArg', 'PlotsOut', 'SampleSize', 'SetArg',
-           'UnpackTo', 'ARGUMENTS', 'evaluate', 'fit', 'predict', 'update', 'preferences', 'demo', 'draw_demo',
-           'download', 'as_options', 'main']
+           'UnpackTo', 'evaluate', 'fit', 'predict', 'update', 'preferences', 'demo', 'draw_demo', 'download', 'main']
 
 # %% ../../nbs/71_doors.command.ipynb #66063ef4
 import json
-import os
 import re
-import sys
 import time
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,8 +20,9 @@ from .asking import find, me, recommend
 from .options import (
     BASIS, SOLVERS, SPLITS, AsJson, DataArg, Decades, Duplicates, Factors, Genres, ItemCol, ItemColumns,
     Items, KeepRatings, ModelDir, ModelOut, MoreItems, MoreUsers, RatingCol, Seed, Solver, TasteFeatures,
-    TimeCol, UserCol, UserColumns, UserSlopes, Users, check_name)
-from ..errors import MfrecError, MfrecWarning, SettingError
+    Reading, TimeCol, UserCol, UserColumns, UserSlopes, Users, check_name, reads)
+from .saying import say, spoken
+from ..errors import SettingError
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -37,7 +34,7 @@ app = typer.Typer(no_args_is_help=True)
 def _print_version(wanted: bool):
     if wanted:
         from mfrec import __version__
-        typer.echo(f"mfrec {__version__}")
+        say(f"mfrec {__version__}")
         raise typer.Exit
 
 
@@ -63,13 +60,15 @@ Shown = Annotated[int, typer.Option(
 
 # %% ../../nbs/71_doors.command.ipynb #411c7a33
 @app.command()
+@reads
 def evaluate(data: DataArg, solver: Solver = "als", split: SplitName = "random",
              test_fraction: TestFraction = 0.2, folds: Folds = 0, shown: Shown = 0, seed: Seed = 42,
              factors: Factors = None, taste: TasteFeatures = None, user_slopes: UserSlopes = False,
              items: Items = None, item_columns: ItemColumns = None, users: Users = None,
              user_columns: UserColumns = None, genres: Genres = True, decades: Decades = True,
              on_duplicates: Duplicates = "error", user_col: UserCol = None, item_col: ItemCol = None,
-             rating_col: RatingCol = None, time_col: TimeCol = None, as_json: AsJson = False):
+             rating_col: RatingCol = None, time_col: TimeCol = None, as_json: AsJson = False, *,
+             reading: Reading):
     "Hold out test ratings, fit on the rest, and print RMSE and MAE with intervals."
     check_name(SPLITS, split, "split")
     check_name(SOLVERS, solver, "solver")
@@ -79,8 +78,8 @@ def evaluate(data: DataArg, solver: Solver = "als", split: SplitName = "random",
     columns: ColumnNames = {"user_col": user_col, "item_col": item_col, "rating_col": rating_col,
                             "time_col": time_col}
     estimator = make_solver(solver, factors, taste, seed, user_slopes, **columns)
-    ratings = read_named(data, on_duplicates, **columns)
-    frames = named_frames(items, users, item_col, user_col)
+    ratings = read_named(data, on_duplicates, reading, **columns)
+    frames = named_frames(items, users, item_col, user_col, reading)
     splits = make_splits(ratings, split, test_fraction, folds, shown, seed, **columns)
     by = "item" if folds and split == "cold-items" else "user"
     told = choose_columns(frames, item_columns, user_columns, item_col, user_col, genres, decades)
@@ -88,15 +87,15 @@ def evaluate(data: DataArg, solver: Solver = "als", split: SplitName = "random",
     if as_json:
         asked = {"data": data, "solver": solver, "split": split, "test_fraction": test_fraction,
                  "folds": folds, "shown": shown, "seed": seed}
-        return typer.echo(json.dumps(asked | facts))
+        return say(json.dumps(asked | facts))
     how = f"{folds} folds of the {split} split" if folds else f"{split} split"
-    typer.echo(f"{data}: {facts['n_train']:,} training{' (on average)' if folds else ''} "
+    say(f"{data}: {facts['n_train']:,} training{' (on average)' if folds else ''} "
                f"and {facts['n_test']:,} test ratings ({how}), "
                f"solver {solver}, fitted in {facts['seconds_fit']:.1f} s")
-    typer.echo(report.round(4).to_string(na_rep=""))
+    say(report.round(4).to_string(na_rep=""))
     some = test.sample(min(10, len(test)), random_state=seed)
     shown_items = titled_items(data, frames.items)
-    typer.echo(f"\nTen test predictions:\n{ten_predictions(model, some, shown_items)}")
+    say(f"\nTen test predictions:\n{ten_predictions(model, some, shown_items)}")
 
 # %% ../../nbs/71_doors.command.ipynb #123b77d8
 Interest = Annotated[bool, typer.Option(
@@ -104,12 +103,13 @@ Interest = Annotated[bool, typer.Option(
 
 
 @app.command()
+@reads
 def fit(train: DataArg, out: ModelOut, solver: Solver = "als", seed: Seed = 42, factors: Factors = None,
         taste: TasteFeatures = None, user_slopes: UserSlopes = False, items: Items = None,
         item_columns: ItemColumns = None, users: Users = None, user_columns: UserColumns = None,
         genres: Genres = True, decades: Decades = True, keep: KeepRatings = True,
         interest: Interest = True, on_duplicates: Duplicates = "error", user_col: UserCol = None,
-        item_col: ItemCol = None, rating_col: RatingCol = None):
+        item_col: ItemCol = None, rating_col: RatingCol = None, *, reading: Reading):
     "Fit a solver on all ratings, learn who would choose what, and save the model."
     check_name(SOLVERS, solver, "solver")
     from mfrec.doors.jobs import (
@@ -117,21 +117,21 @@ def fit(train: DataArg, out: ModelOut, solver: Solver = "als", seed: Seed = 42, 
         read_named, tell_saved)
     columns: ColumnNames = {"user_col": user_col, "item_col": item_col, "rating_col": rating_col}
     estimator = make_solver(solver, factors, taste, seed, user_slopes, **columns)
-    frames = named_frames(items, users, item_col, user_col)
+    frames = named_frames(items, users, item_col, user_col, reading)
     told = choose_columns(frames, item_columns, user_columns, item_col, user_col, genres, decades)
-    ratings = read_named(train, on_duplicates, **columns)
+    ratings = read_named(train, on_duplicates, reading, **columns)
     start = time.perf_counter()
     model = estimator.fit(ratings, **told).model_
-    typer.echo(f"{model} fitted on {len(ratings):,} ratings in {time.perf_counter() - start:.1f} s")
+    say(f"{model} fitted on {len(ratings):,} ratings in {time.perf_counter() - start:.1f} s")
     if interest:
         model, said = learn_for_lists(model)
-        typer.echo(said)
+        say(said)
     model, said = keep_titles(model, train, frames.items)
-    typer.echo(said)
+    say(said)
     model.save(out, ratings=keep)
-    typer.echo(tell_saved(model, out, keep))
+    say(tell_saved(model, out, keep))
     if model.item.interest is not None and (keep or model.catalogue is not None):
-        typer.echo(f"next: {next_command(model, out)}")
+        say(f"next: {next_command(model, out)}")
 
 # %% ../../nbs/71_doors.command.ipynb #4b0efc9f
 PairsArg = Annotated[Path, typer.Argument(
@@ -147,9 +147,10 @@ LaterRatings = Annotated[str | None, typer.Option(
 
 # %% ../../nbs/71_doors.command.ipynb #26767dce
 @app.command()
+@reads
 def predict(model_dir: ModelDir, pairs: PairsArg, out: PairsOut, items: TitledItems = None,
             users: MoreUsers = None, ratings: LaterRatings = None, user_col: UserCol = None,
-            item_col: ItemCol = None):
+            item_col: ItemCol = None, *, reading: Reading):
     """Add predictions to a file of users and items, and say what each rests on.
 
     The file keeps all its columns. --items adds titles; std is there if the model knows it.
@@ -162,10 +163,10 @@ def predict(model_dir: ModelDir, pairs: PairsArg, out: PairsOut, items: TitledIt
     from mfrec.use.persist import load
     model = load(model_dir)
     names = column_names(model, user_col, item_col)
-    frame = read_pairs(pairs, model, names)
+    frame = read_pairs(pairs, model, names, reading)
     asked = named_as_model(model, frame, names, str(pairs), need=("user", "item"))
-    frames = named_frames(items, users, names["item"], names["user"])
-    later = ratings_for(model, ratings, names) if ratings else None
+    frames = named_frames(items, users, names["item"], names["user"], reading)
+    later = ratings_for(model, ratings, names, reading=reading) if ratings else None
     predicted = predict_pairs(model, asked, frames, later)
     added = {name: predicted[name] for name in ("prediction", "std", BASIS) if name in predicted}
     result = frame.assign(**added)
@@ -173,7 +174,7 @@ def predict(model_dir: ModelDir, pairs: PairsArg, out: PairsOut, items: TitledIt
         item_ids = names["item"] if names["item"] in frames.items else None
         result["title"] = titles_of(asked[model.columns.item], frames.items, item_ids)
     write_table(result, out)
-    typer.echo(f"{len(result):,} predictions written to {out}")
+    say(f"{len(result):,} predictions written to {out}")
 
 # %% ../../nbs/71_doors.command.ipynb #896bebe7
 NewArg = Annotated[str, typer.Argument(metavar="NEW", help="New ratings, named as DATA of `mfrec fit`.")]
@@ -187,10 +188,11 @@ Refit = Annotated[bool, typer.Option(
 
 
 @app.command()
+@reads
 def update(model_dir: ModelDir, new: NewArg, out: ModelOut, ratings: PastRatings = None,
            items: MoreItems = None, users: MoreUsers = None, refit: Refit = False,
            on_duplicates: Duplicates = "error", user_col: UserCol = None, item_col: ItemCol = None,
-           rating_col: RatingCol = None):
+           rating_col: RatingCol = None, *, reading: Reading):
     """Add new ratings to a saved model.
 
     Only the users and items they concern are recomputed; new ones are added.
@@ -205,9 +207,9 @@ def update(model_dir: ModelDir, new: NewArg, out: ModelOut, ratings: PastRatings
         raise SettingError(f"{model_dir}: saved without its ratings; "
                            "name every file it has seen with --ratings")
     names = column_names(model, user_col, item_col, rating_col)
-    frames = named_frames(items, users, names["item"], names["user"])
-    past = [ratings_for(model, data, names, on_duplicates) for data in ratings or ()]
-    more = ratings_for(model, new, names, on_duplicates)
+    frames = named_frames(items, users, names["item"], names["user"], reading)
+    past = [ratings_for(model, data, names, on_duplicates, reading) for data in ratings or ()]
+    more = ratings_for(model, new, names, on_duplicates, reading)
     start = time.perf_counter()
     seen = pd.concat(past) if past else None
     updated = model.update(more, seen, items=frames.items, users=frames.users, refit=refit)
@@ -216,8 +218,8 @@ def update(model_dir: ModelDir, new: NewArg, out: ModelOut, ratings: PastRatings
     updated.save(out, ratings=model.ratings is not None, over=before)
     seconds = time.perf_counter() - start
     what = "has taken in" if "n_added" in updated.about else "was fitted again with"
-    typer.echo(f"{updated} {what} {len(more):,} ratings in {seconds:.1f} s")
-    typer.echo(tell_saved(updated, out, model.ratings is not None))
+    say(f"{updated} {what} {len(more):,} ratings in {seconds:.1f} s")
+    say(tell_saved(updated, out, model.ratings is not None))
 
 # %% ../../nbs/71_doors.command.ipynb #0a9288cf
 SeeingDir = Annotated[Path, typer.Argument(metavar="DIR", help="Folder written by `mfrec fit ... --items`.")]
@@ -234,7 +236,7 @@ def preferences(model_dir: SeeingDir, user: UserArg):
     model = load(model_dir)
     whole = model.user.ids.classes_.dtype.kind in "iu" and re.fullmatch("-?[0-9]+", user)
     found = model.preferences(int(user) if whole else user)
-    typer.echo(found.to_string(index=False, float_format="{:.2f}".format))
+    say(found.to_string(index=False, float_format="{:.2f}".format))
 
 # %% ../../nbs/71_doors.command.ipynb #d3000011
 app.command()(recommend)
@@ -260,19 +262,19 @@ def demo(out: PlotsOut = Path("mfrec-demo"), n_ratings: SampleSize = 200_000, se
     from mfrec.solvers.adam import AdamMF
     from mfrec.solvers.als import ALSMF
     from mfrec.solvers.biases import BiasModel
-    typer.echo(f"Making {n_ratings:,} MovieLens-shaped ratings "
+    say(f"Making {n_ratings:,} MovieLens-shaped ratings "
                "(self-made: they show how things work, not how accurate a solver is).")
     ratings, items = sample_ratings(n_ratings, seed), sample_items(n_ratings, seed)
-    typer.echo(describe_ratings(ratings).to_string(float_format="{:,.2f}".format))
+    say(describe_ratings(ratings).to_string(float_format="{:,.2f}".format))
     train, test = split_random(ratings, 0.2, seed)
-    typer.echo(f"\nTraining on {len(train):,} ratings, testing on {len(test):,}.")
+    say(f"\nTraining on {len(train):,} ratings, testing on {len(test):,}.")
     bias, adam = BiasModel().fit(train), AdamMF(seed=seed).fit(train)
     als = ALSMF(seed=seed).fit(train)
-    typer.echo(f"Test RMSE: {-bias.score(test):.4f} with biases alone; with matrix factorization "
+    say(f"Test RMSE: {-bias.score(test):.4f} with biases alone; with matrix factorization "
                f"{-adam.score(test):.4f} by AdamMF, {-als.score(test):.4f} by ALSMF.")
-    typer.echo(f"\nTen test predictions:\n{ten_predictions(als, test, items)}\n")
+    say(f"\nTen test predictions:\n{ten_predictions(als, test, items)}\n")
     draw_demo(out, ratings, adam.history_)
-    typer.echo(f"\n{five_to_watch(als, items)}\n\nThe same for your own taste, on real films:\n"
+    say(f"\n{five_to_watch(als, items)}\n\nThe same for your own taste, on real films:\n"
                "  mfrec download ml-latest-small\n"
                "  mfrec fit ml-latest-small --out model\n"
                '  mfrec recommend model --rate "Heat (1995)=5" --rate "Toy Story (1995)=3"')
@@ -287,7 +289,7 @@ def draw_demo(out: Path, ratings: "DataFrame", history: "DataFrame | None") -> N
 
     def keep(name: str) -> None:
         plt.savefig(out / name, dpi=120)
-        typer.echo(f"Plot: {out / name}")
+        say(f"Plot: {out / name}")
 
     plot_ratings(ratings)
     keep("ratings.png")
@@ -305,33 +307,10 @@ UnpackTo = Annotated[Path, typer.Option(metavar="DIR", help="Folder to unpack in
 def download(name: SetArg, dest: UnpackTo = Path("data/raw")):
     "Download a MovieLens set from GroupLens, check it against its published checksum, and unpack it."
     from mfrec.doors.fetch import download as fetch
-    typer.echo(f"{name} is in {fetch(name, dest)}")
+    say(f"{name} is in {fetch(name, dest)}")
 
 # %% ../../nbs/71_doors.command.ipynb #8ef48ddf
-def _print_warning(message, *args, **kwargs):
-    print(f"mfrec: warning: {as_options(str(message))}", file=sys.stderr)
-
-
-ARGUMENTS = "only|exclude|genres|years|n|order|popularity|diversity|liked|layout|min_ratings"
-
-
-def as_options(text: str) -> str:
-    "A message with arguments of Python called as the options that stand for them."
-    text = re.sub(r"\b(user|item|rating|time)_col=", r"--\1-col", text)
-    text = re.sub(rf"(?<![\w(-])({ARGUMENTS})=(?=\s|$)", r"--\1", text)
-    text = re.sub(rf"(?<![\w(-])({ARGUMENTS})=(?=\S)", r"--\1 ", text)
-    return text.replace("--min_ratings", "--min-ratings")
-
-
 def main() -> None:
-    "Entry point of the `mfrec` command: user errors become one line on standard error and exit code 2."
-    warnings.simplefilter("always", MfrecWarning)
-    warnings.showwarning = _print_warning
-    try:
+    "The `mfrec` command: user errors become one line on standard error and exit code 2."
+    with spoken():
         app(prog_name="mfrec")
-    except MfrecError as error:
-        text = " ".join(str(error).split())
-        print(f"mfrec: {as_options(text)}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except BrokenPipeError:  # the reader of a pipe has gone, as in `mfrec evaluate ... | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

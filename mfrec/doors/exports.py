@@ -19,6 +19,8 @@ from .layouts import (
 from .places import Member, readable
 from ..ratings.titles import ID_COLUMNS
 from ..errors import DataError, SettingError, warn
+from ..kernel.arguments import checked
+from ..ratings.columns import need_columns
 from ..ratings.frames import Columns, remember_columns
 
 # %% ../../nbs/68_doors.exports.ipynb #ebb00007
@@ -183,6 +185,7 @@ class Export:
         return "\n".join([f"{self.service}: {counts}", *self.notes])
 
 # %% ../../nbs/68_doors.exports.ipynb #ebb0000d
+@checked
 def read_export(path: str | os.PathLike, scale: tuple[float, float] = (0.5, 5.0)) -> Export:
     """Read what a person rated, saw and wants to see from the export of a service.
 
@@ -213,7 +216,7 @@ def read_export(path: str | os.PathLike, scale: tuple[float, float] = (0.5, 5.0)
     if not (len(scale) == 2 and scale[0] < scale[1] and scale[1] > 0):
         raise SettingError(f"scale={scale!r}; it must be (lowest, highest)")
     place = Path(path).expanduser()
-    if not place.exists():
+    if not os.path.exists(place):  # False, too, for a name that no file can have
         raise DataError(f"{path}: no such file or folder; give the zip, csv or json that the service sent")
     rows, services, notes = read_files(place)
     films, counts = sort_out(rows)
@@ -225,6 +228,7 @@ def read_export(path: str | os.PathLike, scale: tuple[float, float] = (0.5, 5.0)
     return Export(" and ".join(services), parts["rated"], seen, wanted, scale, counts, (*notes, *scaled))
 
 # %% ../../nbs/68_doors.exports.ipynb #ebb00011
+@checked
 def ratings_of(rated: pd.DataFrame, matched: pd.DataFrame, user: int | str = "me") -> pd.DataFrame:
     """The ratings of one person as a model takes them.
 
@@ -244,6 +248,8 @@ def ratings_of(rated: pd.DataFrame, matched: pd.DataFrame, user: int | str = "me
         known, `timestamp` in seconds since 1970. Films without an item have no row. If several are one
         item by an id, the last counts; if by title, none, and an MfrecWarning says how many.
     """
+    need_columns(rated, ["title", "rating", "date"], "rated")
+    need_columns(matched, ["how"], "matched")
     col = matched.columns[0]
     rows = rated.assign(item=matched[col], by_id=matched["how"].isin(ID_COLUMNS)).dropna(subset="item")
     unsure = rows.duplicated("item", keep=False) & ~rows["by_id"]

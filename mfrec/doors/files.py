@@ -21,6 +21,7 @@ from .cells import to_frame
 from .places import RATINGS_FILES, Member, find_member, locate, readable
 from .text import OLD, dialect_of, line_of, read_text
 from ..errors import DataError, SettingError
+from ..kernel.arguments import checked
 from ..kernel.machine import check_memory
 from ..ratings.frames import (
     Columns, check_ratings, find_columns, merge_duplicates, remember_columns)
@@ -86,11 +87,12 @@ def check_options(nrows: int | None = None, sep: str | None = None, encoding: st
         raise SettingError(f"scale={scale!r}; it must be (lowest, highest)")
     try:
         "".encode(encoding or "utf-8")
-    except (LookupError, TypeError) as error:
+    except (LookupError, TypeError, ValueError) as error:
         raise SettingError(f"encoding={encoding!r} is unknown; "
                            "'utf-8', 'latin-1' or 'utf-16', say") from error
 
 # %% ../../nbs/62_doors.files.ipynb #02ff1621
+@checked
 def read_ratings(source: str | os.PathLike | None = None, nrows: int | None = None, *,
                  user_col: str | None = None, item_col: str | None = None, rating_col: str | None = None,
                  time_col: str | None = None, sep: str | None = None, encoding: str | None = None,

@@ -19,6 +19,7 @@ from .files import check_options
 from .places import ITEMS_FILES, USERS_FILES, Member, find_member, locate, readable
 from .text import dialect_of, read_frame
 from ..errors import DataError
+from ..kernel.arguments import checked
 from ..ratings.frames import Columns, find_columns, remember_columns
 from ..ratings.items import find_item_column, make_items
 
@@ -67,6 +68,7 @@ def _flagged(raw: pd.DataFrame) -> pd.DataFrame:
     return raw[["movieId", "title"]].assign(genres=genres)
 
 # %% ../../nbs/63_doors.items.ipynb #c110245a
+@checked
 def read_items(source: str | os.PathLike | None = None, *, item_col: str | None = None,
                title_col: str | None = None, genres_col: str | None = None, year_col: str | None = None,
                genres_sep: str | None = None, sep: str | None = None, encoding: str | None = None,
@@ -113,6 +115,7 @@ def read_items(source: str | os.PathLike | None = None, *, item_col: str | None 
     return make_items(raw, item_col, title_col, genres_col, year_col, genres_sep, where=str(member))
 
 # %% ../../nbs/63_doors.items.ipynb #758fc496
+@checked
 def read_users(source: str | os.PathLike | None = None, *, user_col: str | None = None,
                sep: str | None = None, encoding: str | None = None) -> pd.DataFrame:
     """Read a table of users from a file.

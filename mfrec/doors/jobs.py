@@ -23,8 +23,9 @@ import pandas as pd
 from .files import read_ratings
 from .items import read_items, read_table, read_users
 from .links import with_links
-from .options import BASIS
+from .options import BASIS, Reading
 from .places import ITEMS_FILES, find_member, locate
+from .tables import for_spreadsheets
 from ..errors import DataError, SettingError
 from ..kernel.features import FeatureTable, item_features, judge_columns, user_features
 from ..metrics import error_report, rmse
@@ -58,12 +59,13 @@ def is_sample(data: str) -> bool:
     return data == "sample" and not Path(data).exists()
 
 
-def read_named(data: str, on_duplicates: str = "error", string_ids: bool = False,
+def read_named(data: str, on_duplicates: str = "error", reading: Reading = Reading(),
                **columns: Unpack[ColumnNames]) -> pd.DataFrame:
     "The ratings that DATA names."
     if is_sample(data):
         return sample_ratings()
-    return read_ratings(data, **columns, on_duplicates=on_duplicates, string_ids=string_ids)
+    return read_ratings(data, **columns, on_duplicates=on_duplicates, string_ids=reading.string_ids,
+                        sep=reading.sep, encoding=reading.encoding)
 
 # %% ../../nbs/70_doors.jobs.ipynb #37366288
 class Frames(NamedTuple):
@@ -72,20 +74,21 @@ class Frames(NamedTuple):
     users: pd.DataFrame | None
 
 
-def read_titles(items: str, item_col: str | None = None) -> pd.DataFrame:
+def read_titles(items: str, item_col: str | None = None, reading: Reading = Reading()) -> pd.DataFrame:
     "The items that are named, with ids that other services have for them."
     if is_sample(items):
         return sample_items()
-    return with_links(read_items(items, item_col=item_col), items)
+    return with_links(read_items(items, item_col=item_col, **vars(reading)), items)
 
 
-def named_frames(items: str | None, users: str | None, item_col: str | None, user_col: str | None) -> Frames:
+def named_frames(items: str | None, users: str | None, item_col: str | None, user_col: str | None,
+                 reading: Reading = Reading()) -> Frames:
     "The frames of items and of users that were named."
     of_items, of_users = None, None
     if items is not None:
-        of_items = read_titles(items, item_col)
+        of_items = read_titles(items, item_col, replace(reading, sep=None))  # --sep is that of DATA
     if users is not None:
-        of_users = read_users(users, user_col=user_col)
+        of_users = read_users(users, user_col=user_col, encoding=reading.encoding)
     return Frames(of_items, of_users)
 
 
@@ -338,11 +341,13 @@ def column_names(model: Model, user_col: str | None, item_col: str | None,
     return names
 
 
-def read_pairs(path: Path, model: Model, names: dict[str, str | None]) -> pd.DataFrame:
+def read_pairs(path: Path, model: Model, names: dict[str, str | None],
+               reading: Reading = Reading()) -> pd.DataFrame:
     "A text or parquet file with all its columns; ids stay text where the model's are."
     ids = {col: text for role, text in has_text_ids(model).items()
            for col in (names[role], *KNOWN_COLUMNS[role]) if col is not None}
-    return read_table(find_member(locate(path), (), "pairs"), lambda header: ids, least=1)
+    place = find_member(locate(path), (), "pairs")
+    return read_table(place, lambda header: ids, reading.sep, reading.encoding, least=1)
 
 # %% ../../nbs/70_doors.jobs.ipynb #7ef685cc
 def named_as_model(model: Model, frame: pd.DataFrame, names: dict[str, str | None], where: str,
@@ -362,11 +367,11 @@ def named_as_model(model: Model, frame: pd.DataFrame, names: dict[str, str | Non
 
 
 def ratings_for(model: Model, data: str, names: dict[str, str | None],
-                on_duplicates: str = "error") -> pd.DataFrame:
+                on_duplicates: str = "error", reading: Reading = Reading()) -> pd.DataFrame:
     "The ratings that DATA names, with columns and ids as the model's."
     columns = {f"{role}_col": name for role, name in names.items()}
-    text = all(has_text_ids(model).values())
-    return named_as_model(model, read_named(data, on_duplicates, text, **columns), names, data)
+    reading = replace(reading, string_ids=reading.string_ids or all(has_text_ids(model).values()))
+    return named_as_model(model, read_named(data, on_duplicates, reading, **columns), names, data)
 
 # %% ../../nbs/70_doors.jobs.ipynb #80f46e30
 def predict_pairs(model: Model, pairs: pd.DataFrame, frames: Frames,
@@ -385,7 +390,10 @@ def predict_pairs(model: Model, pairs: pd.DataFrame, frames: Frames,
 def write_table(frame: pd.DataFrame, out: Path) -> None:
     "Write a csv or parquet file, as its name says."
     try:
-        frame.to_csv(out, index=False) if out.suffix == ".csv" else frame.to_parquet(out, index=False)
+        if out.suffix == ".csv":
+            for_spreadsheets(frame).to_csv(out, index=False)
+        else:
+            frame.to_parquet(out, index=False)
     except OSError as error:
         raise DataError(f"--out {out}: cannot be written ({error}); "
                         "name a file in a folder that exists") from error

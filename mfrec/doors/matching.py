@@ -17,9 +17,10 @@ from .exports import read_export
 from .jobs import column_names, has_text_ids, named_frames, read_pairs
 from .layouts import decoded, find_layout
 from ..errors import DataError, SettingError, warn
+from .options import Reading
 from ..model.methods import fitted_model
 from ..model.records import Model
-from ..ratings.frames import KNOWN_COLUMNS, find_columns
+from ..ratings.frames import KNOWN_COLUMNS, columns_there, find_columns
 from ..ratings.items import catalogue_of
 from ..ratings.search import resolve_titles
 from ..ratings.titles import match_titles
@@ -27,11 +28,11 @@ from ..use.liking import with_interest
 from ..use.persist import load
 
 # %% ../../nbs/70_doors.matching.ipynb #d1e00007
-def name_items(model: Model, items: str | None) -> Model:
+def name_items(model: Model, items: str | None, reading: Reading = Reading()) -> Model:
     "The model with a catalogue whose ids are called as the model's: of the items that are named, or its own."
     own, told = model.columns.item, model.catalogue
     if items is not None:
-        frame = named_frames(items, None, column_names(model, None, None)["item"], None).items
+        frame = named_frames(items, None, column_names(model, None, None)["item"], None, reading).items
         told = catalogue_of(frame, own)
         if told is None:
             raise DataError(f"--items {items}: no titles, genres or years in it")
@@ -46,9 +47,10 @@ def name_items(model: Model, items: str | None) -> Model:
     return replace(model, catalogue=told)
 
 
-def model_for_lists(place: Path, items: str | None, order: str = "score") -> Model:
+def model_for_lists(place: Path, items: str | None, order: str = "score",
+                    reading: Reading = Reading()) -> Model:
     "The model saved in a folder, with titles where there are any, with interest where the order needs it."
-    model = name_items(load(place), items)
+    model = name_items(load(place), items, reading)
     if model.item.interest is not None or order in ("rating", "lower"):
         return model
     if model.ratings is None:
@@ -174,7 +176,7 @@ def as_named(model: Model, frame: pd.DataFrame, where: str) -> pd.DataFrame:
     if "title" in frame:
         return frame
     raise DataError(f"{where}: neither a column of ids, {model.columns.item} say, nor one called title among "
-                    f"{list(frame.columns)}")
+                    f"{columns_there(frame.columns)}")
 
 # %% ../../nbs/70_doors.matching.ipynb #d1e00011
 def with_items(model: Model, films: pd.DataFrame, where: str) -> pd.DataFrame:
@@ -203,11 +205,11 @@ def ids_in_file(model: Model, path: Path, what: str) -> list:
     return with_items(model, films_in_file(model, path, what), f"{what} {path}")[model.columns.item].tolist()
 
 # %% ../../nbs/70_doors.matching.ipynb #d1e00014
-def ratings_in_file(model: Model, path: Path) -> pd.DataFrame:
+def ratings_in_file(model: Model, path: Path, reading: Reading = Reading()) -> pd.DataFrame:
     """Ratings of people just met, from a csv or parquet file with ids or titles, ratings and, of several
     people, users."""
     where, cols = f"--ratings {path}", model.columns
-    frame = read_pairs(path, model, column_names(model, None, None))
+    frame = read_pairs(path, model, column_names(model, None, None), reading)
     layout = find_layout(map(str, frame.columns))
     if layout and layout.service in ("Letterboxd", "IMDb", "Goodreads", "StoryGraph"):
         raise SettingError(f"{where}: an export of {layout.service}; `mfrec me` reads these")

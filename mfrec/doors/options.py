@@ -7,12 +7,16 @@ __all__ = ['SOLVERS', 'SPLITS', 'ORDERS', 'BASIS', 'DataArg', 'UserCol', 'ItemCo
            'Solver', 'Seed', 'Factors', 'TasteFeatures', 'UserSlopes', 'Items', 'ItemColumns', 'Users', 'UserColumns',
            'Genres', 'Decades', 'ModelDir', 'ModelOut', 'KeepRatings', 'MoreItems', 'MoreUsers', 'ListModel', 'Titles',
            'AsJson', 'Length', 'Order', 'Only', 'Exclude', 'OfGenres', 'OfYears', 'MinRatings', 'Popularity',
-           'Diversity', 'Liked', 'check_name', 'check_one']
+           'Diversity', 'Liked', 'Sep', 'Encoding', 'StringIds', 'TitleCol', 'GenresCol', 'check_name', 'check_one',
+           'Reading', 'reads']
 
 # %% ../../nbs/69_doors.options.ipynb #f09cc18b
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -136,3 +140,45 @@ Diversity = Annotated[float, typer.Option(
 Liked = Annotated[str | None, typer.Option(
     metavar="STARS", rich_help_panel="What a list shall be",
     help="From how many stars on something is liked, or 'own', the upper third of a person's ratings.")]
+
+# %% ../../nbs/69_doors.options.ipynb #16230011
+Sep = Annotated[str | None, typer.Option(
+    "--sep", metavar="MARK", rich_help_panel="Files",
+    help="What separates the fields of DATA, ';' say. Default: as its first line suggests.")]
+Encoding = Annotated[str | None, typer.Option(
+    "--encoding", metavar="NAME", rich_help_panel="Files",
+    help="Encoding of text files, latin-1 say. Default: utf-8, or as a file's first bytes suggest.")]
+StringIds = Annotated[bool, typer.Option(
+    "--string-ids", rich_help_panel="Files", help="Read every id as text, which keeps leading zeros.")]
+TitleCol = Annotated[str | None, typer.Option(
+    "--title-col", metavar="NAME", rich_help_panel="Files",
+    help="Column of titles in a file of items. Default: title and the like.")]
+GenresCol = Annotated[str | None, typer.Option(
+    "--genres-col", metavar="NAME", rich_help_panel="Files",
+    help="Column of genres in a file of items. Default: genres and the like.")]
+
+
+@dataclass(frozen=True)
+class Reading:
+    "How files are to be read."
+    sep: Sep = None
+    encoding: Encoding = None
+    string_ids: StringIds = False
+    title_col: TitleCol = None
+    genres_col: GenresCol = None
+
+
+def reads(command: Callable[..., None]) -> Callable[..., None]:
+    "A command with the options of `Reading`, of a function that takes them as one argument, `reading`."
+    own = [told for told in signature(command).parameters.values() if told.name != "reading"]
+    more = [Parameter(part.name, Parameter.POSITIONAL_OR_KEYWORD, default=part.default, annotation=part.type)
+            for part in fields(Reading)]
+
+    @wraps(command)
+    def call(**given: Any) -> None:
+        told = {part.name: given.pop(part.name) for part in more}
+        return command(**given, reading=Reading(**told))
+
+    vars(call)["__signature__"] = Signature([*own, *more])
+    call.__annotations__ = {told.name: told.annotation for told in (*own, *more)}
+    return call

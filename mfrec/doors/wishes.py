@@ -16,6 +16,7 @@ import pandas as pd
 
 from .jobs import split_names
 from .matching import ids_in_file, item_named, ratings_in_file
+from .options import Reading
 from .tables import list_table
 from ..errors import DataError, SettingError
 from ..model.records import Model
@@ -63,11 +64,12 @@ def user_ids(model: Model, users: list[str], where: str) -> list[int | str]:
     return [known[user.strip()] for user in users]
 
 
-def who_asks(model: Model, users: list[str], rates: list[str], ratings: Path | None, where: str) -> Any:
+def who_asks(model: Model, users: list[str], rates: list[str], ratings: Path | None, where: str,
+             reading: Reading = Reading()) -> Any:
     "Those who ask, as `recommend` takes them: ids, stars by item, or a frame of ratings."
     if rates:
         return rated_by_hand(model, rates)
-    return user_ids(model, users, where) if ratings is None else ratings_in_file(model, ratings)
+    return user_ids(model, users, where) if ratings is None else ratings_in_file(model, ratings, reading)
 
 # %% ../../nbs/70_doors.wishes.ipynb #d2000009
 def years_wished(text: str) -> tuple[int | None, int | None]:

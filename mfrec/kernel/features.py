@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError, SettingError, warn
+from .arguments import checked
 from ..ratings.columns import UNKNOWN, are_lists, decade_of, need_columns, numbers_of, years_of
 from ..ratings.frames import find_columns
 from ..ratings.ids import IdEncoder
@@ -200,6 +201,7 @@ def _table(frame: pd.DataFrame, ids: pd.Series, schema: FeatureSchema, where: st
     return FeatureTable(encoder, schema.encode(frame, where, tell)[order], schema)
 
 # %% ../../nbs/14_kernel.features.ipynb #09430a5e
+@checked
 def item_features(items: pd.DataFrame, *, item_col: str | None = None, genres: bool = True,
                   decades: bool = True, categorical: Sequence[str] = (), several: Sequence[str] = (),
                   numeric: Sequence[str] = (), min_rows: int = 2,
@@ -250,6 +252,7 @@ def item_features(items: pd.DataFrame, *, item_col: str | None = None, genres: b
     return table
 
 # %% ../../nbs/14_kernel.features.ipynb #a67f20e8
+@checked
 def user_features(users: pd.DataFrame, *, user_col: str | None = None,
                   categorical: Sequence[str] | None = None, several: Sequence[str] = (),
                   numeric: Sequence[str] | None = None, min_rows: int = 2,

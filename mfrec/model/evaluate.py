@@ -14,6 +14,7 @@ from ..metrics import error_report, rmse
 from .predict import predict_frame, what_folds_lack
 from .methods import fitted_method
 from .records import Model
+from ..ratings.columns import need_columns
 from ..ratings.frames import Columns, check_ratings, find_columns
 from ..ratings.items import titles_of
 
@@ -104,6 +105,8 @@ def sample_predictions(model: Model, test: pd.DataFrame, items: pd.DataFrame | N
     rows = test.head(n)
     cols = judged_columns(model, rows, check=False)
     col = cols.item
+    if items is not None:
+        need_columns(items, ["title"], "items")
     title = rows[col] if items is None else titles_of(rows[col], items, col if col in items else None)
     predicted = predict_frame(model, rows, std=False)["prediction"]
     columns = {"user": rows[cols.user], "title": title, "predicted": predicted, "actual": rows[cols.rating]}

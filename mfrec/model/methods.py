@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, ParamSpec
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
+from ..kernel.arguments import check_arguments, checked
 from .link import Numbers
 
 if TYPE_CHECKING:  # the chapters whose functions are methods of every fitted model
     from mfrec.model import chances as likely, evaluate as judging, fold_in as folding
     from mfrec.model import predict as predicting, preferences as liking
     from mfrec.model.records import Model
-    from mfrec.use import liking as wishing, persist as keeping
+    from mfrec.use import filters as finding, liking as wishing, persist as keeping
     from mfrec.use import recommend as recommending, updates as updating
 
 # %% ../../nbs/19_model.methods.ipynb #3a5b1dd1
@@ -34,6 +35,7 @@ CHAPTERS = {  # and the methods that each defines
     "mfrec.model.evaluate": ("evaluate", "score", "sample_predictions"),
     "mfrec.use.updates": ("add_unrated", "add_rated", "update", "partial_fit"),
     "mfrec.use.persist": ("save",),
+    "mfrec.use.filters": ("find_items",),
     "mfrec.use.liking": ("with_interest",),
     "mfrec.use.recommend": ("recommend",),
 }
@@ -88,6 +90,7 @@ class Fitted:
         update = method_of(updating.update)
         partial_fit = updating.partial_fit
         save = method_of(keeping.save)
+        find_items = method_of(finding.find_items)
         with_interest = wishing.with_interest
         recommend = recommending.recommend
 
@@ -120,7 +123,9 @@ def fitted_method(function: OfModel) -> OfModel:
     "Make `function(model, ...)`, which takes a Model first, a method of every fitted model and estimator."
     @wraps(function)
     def method(self: Fitted, *args: Any, **kwargs: Any) -> Any:
-        return function(fitted_model(self), *args, **kwargs)
+        model = fitted_model(self)
+        check_arguments(function, (model, *args), kwargs)
+        return function(model, *args, **kwargs)
 
     setattr(Fitted, function.__name__, method)
     return function
@@ -128,5 +133,5 @@ def fitted_method(function: OfModel) -> OfModel:
 
 def own_method(function: OfFitted) -> OfFitted:
     "Make `function(fitted, ...)`, which takes the estimator or model itself, a method of both."
-    setattr(Fitted, function.__name__, function)
+    setattr(Fitted, function.__name__, checked(function))
     return function

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..errors import DataError, warn
+from ..errors import DataError, SettingError, warn
 from .methods import fitted_method
 from .records import Model, Side
 from ..ratings.frames import Columns, check_ratings, find_columns
@@ -197,7 +197,8 @@ def clipped(model: Model, stars: np.ndarray, clip: bool) -> np.ndarray:
 
 # %% ../../nbs/21_model.predict.ipynb #05a9c43f
 @fitted_method
-def predict(model: Model, pairs: pd.DataFrame, clip: bool = True) -> np.ndarray:
+def predict(model: Model, pairs: pd.DataFrame | int | str, item: int | str | None = None,
+            clip: bool = True) -> np.ndarray:
     """Predicted stars, never missing.
 
     Users or items that had no ratings at fit are predicted from content, bias or mean, and one MfrecWarning
@@ -205,24 +206,32 @@ def predict(model: Model, pairs: pd.DataFrame, clip: bool = True) -> np.ndarray:
 
     Parameters
     ----------
-    pairs : DataFrame
-        The user and item columns the model was fitted with.
+    pairs : DataFrame, or id of a user
+        The user and item columns the model was fitted with, or one user.
+    item : id, optional
+        The item, if `pairs` is a user.
     clip : bool, default=True
         Whether predictions outside the rating scale are moved to its ends.
 
     Returns
     -------
     ndarray of shape (n_pairs,), float32
-        The column `prediction` of `predict_frame`.
+        The column `prediction` of `predict_frame`; a single number for one user and item.
 
     Raises
     ------
     DataError
         For missing columns or ids.
     """
+    single = not isinstance(pairs, pd.DataFrame)
+    if single == (item is None):
+        raise SettingError("predict takes a frame of pairs, or the id of a user and that of an item")
+    if not isinstance(pairs, pd.DataFrame):
+        pairs = pd.DataFrame({model.columns.user: [pairs], model.columns.item: [item]})
     frame = predict_frame(model, pairs, clip, std=False)
     warn_of_less(frame["basis"])
-    return frame["prediction"].to_numpy()
+    stars = frame["prediction"].to_numpy()
+    return stars[0] if single else stars
 
 # %% ../../nbs/21_model.predict.ipynb #0b33fbb8
 UNSHUFFLED = ("folds are not shuffled: most rows of one are of users or items that the others lack; "

@@ -115,7 +115,7 @@ def learn_content(model: Model, data: Interactions, content: Content, workers: W
 
 # %% ../../nbs/22_model.preferences.ipynb #31eec957
 @fitted_method
-def preferences(model: Model, user: object) -> pd.DataFrame:
+def preferences(model: Model, user: int | str) -> pd.DataFrame:
     """How a user departs from the average user.
 
     What they gave is compared with what films of these features get, so a preference holds taste and how well
@@ -152,7 +152,7 @@ def preferences(model: Model, user: object) -> pd.DataFrame:
 
 # %% ../../nbs/22_model.preferences.ipynb #36d6add1
 @fitted_method
-def describe_preferences(model: Model, user: object, n: int = 4) -> str:
+def describe_preferences(model: Model, user: int | str, n: int = 4) -> str:
     """The preferences of a user with the strongest evidence as one line, +0.41 ± 0.12 Film-Noir, for example.
 
     Parameters

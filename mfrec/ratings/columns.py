@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError
+from .frames import columns_there
 from .items import years_of_dates
 
 # %% ../../nbs/03_ratings.columns.ipynb #e06d5b38
@@ -19,8 +20,7 @@ def need_columns(frame: pd.DataFrame, columns: Sequence[str], where: str) -> Non
     "Raises DataError, begun with `where`, unless each of the columns stands in the frame, and once."
     for col in columns:
         if col not in frame:
-            there = ", ".join(map(str, frame.columns))
-            raise DataError(f"{where}: no column {col!r}; there are {there}")
+            raise DataError(f"{where}: no column {col!r}; there are {columns_there(frame.columns)}")
         if isinstance(frame[col], pd.DataFrame):
             raise DataError(f"{where}: column {col!r} stands there more than once; keep one of them")
 

@@ -25,7 +25,10 @@ def as_ids(ids: Iterable) -> np.ndarray:
     if isinstance(ids, (pd.Series, pd.Index)):
         array = ids.to_numpy()
     else:
-        array = np.asarray(ids if isinstance(ids, np.ndarray) else list(ids))
+        try:
+            array = np.asarray(ids if isinstance(ids, np.ndarray) else list(ids))
+        except ValueError as error:  # lists of several lengths
+            raise DataError("ids must be one column, not lists in a list") from error
     if array.ndim != 1:
         raise DataError(f"ids must be one column, not an array of shape {array.shape}")
     if array.dtype.kind in "iu":

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError, MfrecWarning, warn
+from ..kernel.arguments import checked
 from .frames import Columns, check_ids, find_columns, first_bad, remember_columns
 
 # %% ../../nbs/02_ratings.items.ipynb #d99eb63f
@@ -172,6 +173,7 @@ def find_told(raw: pd.DataFrame, item: str | None, wanted: dict[str, str | None]
     return found
 
 # %% ../../nbs/02_ratings.items.ipynb #e3a0000c
+@checked
 def make_items(raw: pd.DataFrame, item_col: str | None = None, title_col: str | None = None,
                genres_col: str | None = None, year_col: str | None = None, genres_sep: str | None = None,
                where: str = "items") -> pd.DataFrame:
@@ -203,8 +205,6 @@ def make_items(raw: pd.DataFrame, item_col: str | None = None, title_col: str | 
     DataError
         For a missing column of ids, a missing id, or an id that stands twice; for a name that no column has.
     """
-    if not isinstance(raw, pd.DataFrame):
-        raise DataError(f"{where}: a pandas DataFrame is needed, this is a {type(raw).__name__}")
     raw = raw.reset_index(drop=True)
     if raw.shape[1] == 1 and (found := re.search(r"[;\t|,]", str(raw.columns[0]))):
         raise DataError(f"{where}: one column only, {raw.columns[0]!r}; pass sep={found[0]!r}")
@@ -250,6 +250,9 @@ def titles_of(ids: Iterable, items: pd.DataFrame, item_col: str | None = None) -
         known, asked = known.astype("str"), ids.astype("str")
     else:
         asked = ids
+    if known.has_duplicates:
+        twice = known[known.duplicated()][0]
+        raise DataError(f"items: id {twice} stands in more than one row; keep one of them")
     found = known.get_indexer(asked)
     empty = np.full(len(ids), "", dtype=object)
     titles = items["title"].fillna("").to_numpy(dtype=object)[found] if len(items) else empty

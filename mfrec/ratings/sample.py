@@ -18,6 +18,7 @@ import pandas as pd
 from scipy.special import ndtr, ndtri
 
 from ..errors import SettingError, UnknownIdError
+from ..kernel.arguments import checked
 from ..kernel.progress import progress_bar
 
 # %% ../../nbs/06_ratings.sample.ipynb #556b50db
@@ -280,6 +281,7 @@ def _draw(world: SampleWorld) -> tuple[np.ndarray, ...]:
     return users, items, noisy, times
 
 # %% ../../nbs/06_ratings.sample.ipynb #d691e0bd
+@checked
 def sample_ratings(n_ratings: int = 100_000, seed: int = 0, rounded: bool = True) -> pd.DataFrame:
     """Self-made ratings with the shape of MovieLens and a planted truth.
 
@@ -343,14 +345,13 @@ def _items(n_ratings: int, seed: int) -> pd.DataFrame:
                          "year": pd.Series(world.years, dtype="Int16"), "genres": genres})
 
 
+@checked
 def sample_items(n_ratings: int = 100_000, seed: int = 0) -> pd.DataFrame:
     """The films of `sample_ratings(n_ratings, seed)`, as `read_items` would give them.
 
     Parameters
     ----------
-    n_ratings : int, default 100_000
-        As for `sample_ratings`.
-    seed : int, default 0
+    n_ratings, seed
         As for `sample_ratings`.
 
     Returns

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError, SettingError, warn
+from ..kernel.arguments import checked
 from .frames import find_columns, first_bad
 from .ids import IdEncoder, as_ids
 
@@ -39,8 +40,6 @@ def random_generator(seed: int) -> np.random.Generator:
 
 def _check_fraction(ratings: pd.DataFrame, test_fraction: float) -> None:
     "Refuse a table without rows and a fraction outside (0, 1)."
-    if not isinstance(ratings, pd.DataFrame):
-        raise DataError(f"ratings must be a DataFrame, not {type(ratings).__name__}")
     if not len(ratings):
         raise DataError("ratings: no rows to split")
     if not isinstance(test_fraction, Real) or not 0 < test_fraction < 1:
@@ -56,6 +55,7 @@ def _n_train(n: int, test_fraction: float, what: str) -> int:
     return n_train
 
 # %% ../../nbs/07_ratings.splitting.ipynb #85af8cb0
+@checked
 def split_random(ratings: pd.DataFrame, test_fraction: float = 0.2, seed: int = 42) -> Split:
     """Shuffle the rows and hold out the last of them.
 
@@ -90,6 +90,7 @@ def split_random(ratings: pd.DataFrame, test_fraction: float = 0.2, seed: int = 
     return Split(shuffled[:n_train], shuffled[n_train:].reset_index(drop=True))
 
 # %% ../../nbs/07_ratings.splitting.ipynb #1aa7a2b9
+@checked
 def split_mask(ratings: pd.DataFrame, test_fraction: float = 0.1, seed: int = 0) -> Split:
     """Hold out the rows where `numpy.random.default_rng(seed).random(n) < test_fraction`.
 
@@ -138,6 +139,7 @@ def _timed(ratings: pd.DataFrame, time_col: str | None) -> tuple[pd.DataFrame, n
     return ratings, times.astype(np.float64 if times.dtype.kind == "f" else np.int64).to_numpy()
 
 # %% ../../nbs/07_ratings.splitting.ipynb #694bf517
+@checked
 def split_time(ratings: pd.DataFrame, test_fraction: float = 0.2, time_col: str | None = None) -> Split:
     """Hold out everything after one global moment.
 
@@ -193,6 +195,7 @@ def _hold_out(ratings: pd.DataFrame, ids: pd.Series, test_fraction: float, seed:
     return _parts(ratings, (random_generator(seed).permutation(n) >= n_train)[codes])
 
 # %% ../../nbs/07_ratings.splitting.ipynb #dac105ee
+@checked
 def split_users(ratings: pd.DataFrame, test_fraction: float = 0.2, seed: int = 42,
                 user_col: str | None = None) -> Split:
     """Hold out all ratings of a random share of the users.
@@ -225,6 +228,7 @@ def split_users(ratings: pd.DataFrame, test_fraction: float = 0.2, seed: int = 4
     return _hold_out(ratings, ratings[col], test_fraction, seed, "users")
 
 # %% ../../nbs/07_ratings.splitting.ipynb #cfa406df
+@checked
 def split_cold_items(ratings: pd.DataFrame, test_fraction: float = 0.2, seed: int = 42,
                      item_col: str | None = None) -> Split:
     """Hold out all ratings of a random share of the items.
@@ -257,6 +261,7 @@ def split_cold_items(ratings: pd.DataFrame, test_fraction: float = 0.2, seed: in
     return _hold_out(ratings, ratings[col], test_fraction, seed, "items")
 
 # %% ../../nbs/07_ratings.splitting.ipynb #e884a4f8
+@checked
 def k_folds(ratings: pd.DataFrame, k: int = 5, seed: int = 42, by: str = "rows", user_col: str | None = None,
             item_col: str | None = None) -> Iterator[Split]:
     """Yield k splits; every row, or all rows of every user or item, are test in exactly one of them.
@@ -314,6 +319,7 @@ def encode_together(first: Iterable, second: Iterable) -> tuple[np.ndarray, np.n
     return codes[:len(first)], codes[len(first):], len(encoder)
 
 # %% ../../nbs/07_ratings.splitting.ipynb #4d2d8009
+@checked
 def check_disjoint(train: pd.DataFrame, test: pd.DataFrame, user_col: str | None = None,
                    item_col: str | None = None) -> None:
     """Refuse two frames that have a (user, item) pair in common.

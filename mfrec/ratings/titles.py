@@ -19,6 +19,7 @@ import pandas as pd
 from rapidfuzz import fuzz, process
 
 from ..errors import DataError
+from ..kernel.arguments import checked
 from .frames import find_columns
 from .items import year_of
 
@@ -291,6 +292,7 @@ def _suggestions(titles: list[str], found: list[tuple[Candidates, Candidates]], 
     return suggestions
 
 # %% ../../nbs/09_ratings.titles.ipynb #e8a0001a
+@checked
 def match_titles(wanted: pd.DataFrame, items: pd.DataFrame, links: pd.DataFrame | None = None, *,
                  n_suggestions: int = 3, item_col: str | None = None) -> pd.DataFrame:
     """Find the item that each film or book of a list is.

@@ -11,12 +11,14 @@ import pandas as pd
 from scipy.special import ndtr
 
 from ..errors import SettingError
+from ..kernel.arguments import checked
 from ..model.chances import predict_proba
 from ..model.predict import predict_frame
 from ..model.link import Levels, level_probabilities
 from ..model.methods import Fitted, fitted_model
 from ..model.records import Model
-from ..ratings.frames import find_columns
+from ..ratings.frames import check_ratings, find_columns
+from ..ratings.splitting import random_generator
 
 # %% ../../nbs/41_use.calibration.ipynb #086574e5
 MANY = 100  # distinct ratings; with more than that they are as good as continuous
@@ -76,7 +78,7 @@ def pit_values(fitted: Fitted, test: pd.DataFrame, seed: int = 0) -> np.ndarray:
     at = np.clip(np.searchsorted(levels, actual), 0, len(levels) - 1)[:, None]
     mass = np.take_along_axis(chance, at, 1)[:, 0]
     up_to = np.take_along_axis(chance.cumsum(1), at, 1)[:, 0]
-    return up_to - np.random.default_rng(seed).random(len(at)) * mass
+    return up_to - random_generator(seed).random(len(at)) * mass
 
 # %% ../../nbs/41_use.calibration.ipynb #086574e7
 def coverage(pit: np.ndarray, share: float) -> float:
@@ -97,6 +99,7 @@ def coverage(pit: np.ndarray, share: float) -> float:
     return float((np.abs(np.asarray(pit) - 0.5) <= share / 2).mean())
 
 # %% ../../nbs/41_use.calibration.ipynb #8fa5c987
+@checked
 def coverage_table(fitted: Fitted, test: pd.DataFrame, train: pd.DataFrame,
                    shares: tuple[float, ...] = (0.5, 0.8, 0.9), n_groups: int = 5,
                    seed: int = 0) -> pd.DataFrame:
@@ -134,6 +137,10 @@ def coverage_table(fitted: Fitted, test: pd.DataFrame, train: pd.DataFrame,
     model = fitted_model(fitted)
     own = model.columns
     cols = find_columns(test, own.user, own.item, own.rating, where="test ratings")
+    find_columns(train, cols.user, cols.item, cols.rating, where="train")
+    check_ratings(train, cols, where="train")
+    if not 1 <= n_groups <= len(test):
+        raise SettingError(f"n_groups={n_groups}; it must be from 1 to the {len(test):,} test rows")
     stars = train[cols.rating]
     users, items = stars.groupby(train[cols.user]), stars.groupby(train[cols.item])
     pit = pit_values(model, test, seed)
@@ -141,7 +148,7 @@ def coverage_table(fitted: Fitted, test: pd.DataFrame, train: pd.DataFrame,
         "user spread": test[cols.user].map(users.std()),
         "user activity": test[cols.user].map(users.size()),
         "item popularity": test[cols.item].map(items.size()),
-        "prediction": predict_frame(model, test, std=False)["prediction"],
+        "prediction": predict_frame(model, test, clip=False, std=False)["prediction"],
     }
     rows: dict[tuple[str, int | str], list[float]] = {("all", ""): [coverage(pit, share) for share in shares]}
     for name, values in by.items():

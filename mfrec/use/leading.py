@@ -74,7 +74,7 @@ class Leading(NamedTuple):
         return time
 
 # %% ../../nbs/45_use.leading.ipynb #45b00013
-CACHED = 32  # rows: few enough for the cache, from one pass to the next
+CACHED = 64  # rows: few enough for the cache, from one pass to the next
 
 
 class Leaders:
@@ -105,7 +105,7 @@ class Leaders:
 
     def _table(self, n_people: int) -> Tensor:
         "Memory (n_people, room) of this thread, used again: new pages would take as long as the product."
-        if len(getattr(self.tables, "last", ())) < n_people:
+        if not hasattr(self.tables, "last") or len(self.tables.last) < n_people:
             self.tables.last = torch.empty(n_people, self.room)
         return self.tables.last[:n_people]
 

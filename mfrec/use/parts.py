@@ -16,17 +16,18 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError, SettingError
+from ..kernel.arguments import checked
 from ..kernel.machine import check_whole
 from ..kernel.progress import progress_bar
 from ..model.methods import Fitted, fitted_model
 from .liking import with_interest
-from .recommend import recommend
 
 # %% ../../nbs/49_use.parts.ipynb #49f00006
 PEOPLE = 4096  # of a part
 ASKED = "_asked.json"  # which readers of Parquet folders pass over
 
 
+@checked
 def write_lists(fitted: Fitted, folder: str | os.PathLike, n: int = 10, size: int = PEOPLE,
                 **asked: Any) -> Path:
     """Write what `recommend` says for everybody into a folder of Parquet files.
@@ -74,7 +75,7 @@ def write_lists(fitted: Fitted, folder: str | os.PathLike, n: int = 10, size: in
             part = place / f"part-{start // size:05}.parquet"
             new = place / f"_{part.name}"
             if not part.exists():
-                whole = recommend(model, users[start:start + size], n, **asked)
+                whole = model.recommend(users[start:start + size], n, **asked)
                 whole.to_parquet(new, index=False)
                 os.replace(new, part)
     except OSError as error:

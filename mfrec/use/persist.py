@@ -24,6 +24,7 @@ import safetensors.numpy
 from safetensors import safe_open
 
 from ..errors import DataError, MfrecError
+from ..kernel.arguments import checked
 from ..kernel.features import FeatureSchema
 from ..kernel.interest import Interest
 from ..kernel.taste import TasteBasis
@@ -270,6 +271,7 @@ def _whole_model(header: dict[str, str], facts: dict[str, Any], arrays: Arrays) 
     return model
 
 # %% ../../nbs/43_use.persist.ipynb #99d4d462
+@checked
 def load(path: str | os.PathLike) -> Model:
     """The model saved in a folder, ready to predict.
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError, SettingError, warn
+from ..kernel.arguments import checked
 from ..metrics import mean_report
 from ..model.evaluate import judged_columns
 from ..model.methods import Fitted, fitted_model
@@ -183,6 +184,7 @@ def _of_known(model: Model, loved: pd.DataFrame, cols: Columns) -> pd.DataFrame:
     return loved[known]
 
 # %% ../../nbs/48_use.ranking.ipynb #48a1002a
+@checked
 def ranking_report(model: Fitted, test: pd.DataFrame, n: int = 10, liked: float | None = None, seed: int = 0,
                    confidence: float = 0.95, **asked: Any) -> pd.DataFrame:
     """What a model's lists find of the films that users liked, and how varied they are, with intervals.

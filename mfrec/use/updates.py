@@ -348,7 +348,7 @@ def estimator_of(model: Model, tables: Tables) -> RatingEstimator:
     for side, table in zip(("user", "item"), tables):
         if table is None and model.seen_from(side).user.features is not None:
             raise SettingError(f"a full fit is due, and the model was fitted with features of {side}s; "
-                               f"give {side}s= (--{side}s), old ones and new")
+                               f"give {side}s=, old ones and new")
     return RatingEstimator.solvers[solver](**model.about["settings"])
 
 
