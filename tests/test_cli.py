@@ -344,7 +344,7 @@ def test_predict_names_the_bad_id_and_the_bad_place(mfrec, files):
     mfrec("fit", files / "ratings.csv", "--solver", "bias", "--out", files / "model")
     (files / "p.csv").write_text("userId,movieId\n1,1\nbob,2\n")
     code, _, err = mfrec("predict", files / "model", files / "p.csv", "--out", files / "o.csv")
-    assert code == 2 and "'bob' in row 1" in err and "userId" in err
+    assert code == 2 and "'bob' in line 3" in err and "userId" in err
     (files / "p.csv").write_text("userId,movieId\n1,1\n")
     for name in ("o.csv", "o.parquet"):
         code, _, err = mfrec("predict", files / "model", files / "p.csv", "--out", files / "no" / name)

@@ -281,7 +281,7 @@ def test_more_than_is_left(ask, rows, items):
 
 
 @pytest.mark.parametrize("text, said", [
-    ("", "not a readable csv"),
+    ("", "the file is empty"),
     ("title,rating\n", "no rows"),
     ("a,b\n1,2\n", "neither a column of ids"),
     ("title,stars\nHeat (1995),3\n", "no rating column"),

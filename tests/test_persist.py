@@ -1,5 +1,4 @@
 "A saved model is the model: any ids, any numbers, any errors."
-import json
 from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
@@ -90,15 +89,6 @@ def test_a_loaded_model_is_the_model_that_was_saved(tmp_path_factory, users, ite
     assert_same_rows(model, loaded)
     pairs = pd.DataFrame([(user, item) for user in users for item in items], columns=["wer", "was"])
     pd.testing.assert_frame_equal(model.predict_frame(pairs), loaded.predict_frame(pairs))
-
-
-@pytest.mark.parametrize("number, cure", [(7, "fit and save it again"), (99, "upgrade mfrec")])
-def test_another_format_is_refused_with_the_cure(tmp_path, number, cure):
-    folder = some_model([1, 2], [3], 2, False, 0).save(tmp_path / "model")
-    facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    (folder / "model.json").write_text(json.dumps(facts | {"format": number}), encoding="utf-8")
-    with pytest.raises(mfrec.DataError, match=cure):
-        mfrec.load(folder)
 
 
 @pytest.mark.parametrize("name", [int, np.int64])

@@ -114,7 +114,7 @@ def fit(train: DataArg, out: ModelOut, solver: Solver = "als", seed: Seed = 42, 
     check_name(SOLVERS, solver, "solver")
     from mfrec.doors.jobs import (
         ColumnNames, choose_columns, keep_titles, learn_for_lists, make_solver, named_frames, next_command,
-        read_named)
+        read_named, tell_saved)
     columns: ColumnNames = {"user_col": user_col, "item_col": item_col, "rating_col": rating_col}
     estimator = make_solver(solver, factors, taste, seed, user_slopes, **columns)
     frames = named_frames(items, users, item_col, user_col, reading)
@@ -129,7 +129,7 @@ def fit(train: DataArg, out: ModelOut, solver: Solver = "als", seed: Seed = 42, 
     model, said = keep_titles(model, train, frames.items)
     say(said)
     model.save(out, ratings=keep)
-    say(f"saved in {out}{'' if keep else ' without the ratings'}")
+    say(tell_saved(model, out, keep))
     if model.item.interest is not None and (keep or model.catalogue is not None):
         say(f"next: {next_command(model, out)}")
 
@@ -199,8 +199,9 @@ def update(model_dir: ModelDir, new: NewArg, out: ModelOut, ratings: PastRatings
     """
     import pandas as pd
 
-    from mfrec.doors.jobs import column_names, learn_for_lists, named_frames, ratings_for
-    from mfrec.use.persist import load
+    from mfrec.doors.jobs import column_names, learn_for_lists, named_frames, ratings_for, tell_saved
+    from mfrec.use.persist import load, saved_mark
+    before = saved_mark(out)  # if somebody else saves there from now on, this will not take its place
     model = load(model_dir)
     if not ratings and model.ratings is None:
         raise SettingError(f"{model_dir}: saved without its ratings; "
@@ -214,10 +215,11 @@ def update(model_dir: ModelDir, new: NewArg, out: ModelOut, ratings: PastRatings
     updated = model.update(more, seen, items=frames.items, users=frames.users, refit=refit)
     if model.item.interest is not None and updated.item.interest is None:  # fitted again
         updated = learn_for_lists(updated)[0]
-    updated.save(out, ratings=model.ratings is not None)
+    updated.save(out, ratings=model.ratings is not None, over=before)
     seconds = time.perf_counter() - start
     what = "has taken in" if "n_added" in updated.about else "was fitted again with"
-    say(f"{updated} {what} {len(more):,} ratings in {seconds:.1f} s, saved in {out}")
+    say(f"{updated} {what} {len(more):,} ratings in {seconds:.1f} s")
+    say(tell_saved(updated, out, model.ratings is not None))
 
 # %% ../../nbs/71_doors.command.ipynb #0a9288cf
 SeeingDir = Annotated[Path, typer.Argument(metavar="DIR", help="Folder written by `mfrec fit ... --items`.")]

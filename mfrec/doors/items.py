@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from .cells import raw_ids
 from .files import check_options
 from .places import ITEMS_FILES, USERS_FILES, Member, find_member, locate, readable
 from .text import dialect_of, read_frame
@@ -49,10 +50,15 @@ def read_table(member: Member, find_ids: Callable[[pd.DataFrame], dict[str, bool
             frame = read_frame(member, dialect, find_ids(pd.DataFrame(columns=list(dialect.names))))
             return _flagged(frame) if member.name == "u.item" else frame
         try:
-            return pd.read_parquet(io.BytesIO(member.read()))
+            frame = pd.read_parquet(io.BytesIO(member.read()))
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{member}: not a whole parquet file ({error}); "
                             "write or download it again") from error
+        for col, text in find_ids(frame).items():
+            if col in frame and len(frame) and frame[col].notna().all():
+                column = pa.chunked_array([pa.array(frame[col].astype(object))])
+                frame[col] = raw_ids(column, f"{member}, column {col}", "row {}".format, text)
+        return frame
 
 
 def _flagged(raw: pd.DataFrame) -> pd.DataFrame:

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['SOLVER_CLASSES', 'FOLDS_BY', 'Part', 'ColumnNames', 'is_sample', 'read_named', 'Frames', 'read_titles',
            'named_frames', 'titled_items', 'Told', 'split_names', 'item_table', 'user_table', 'choose_columns',
-           'make_solver', 'keep_titles', 'learn_for_lists', 'quoted', 'next_command', 'show_some', 'one_split',
-           'make_splits', 'judge', 'predict_test', 'sum_up', 'ten_predictions', 'has_text_ids', 'column_names',
-           'read_pairs', 'named_as_model', 'ratings_for', 'predict_pairs', 'write_table']
+           'make_solver', 'keep_titles', 'learn_for_lists', 'tell_saved', 'quoted', 'next_command', 'show_some',
+           'one_split', 'make_splits', 'judge', 'predict_test', 'sum_up', 'ten_predictions', 'has_text_ids',
+           'column_names', 'read_pairs', 'named_as_model', 'ratings_for', 'predict_pairs', 'write_table']
 
 # %% ../../nbs/70_doors.jobs.ipynb #0fbb1db2
 import shlex
@@ -196,6 +196,14 @@ def learn_for_lists(model: Model) -> tuple[Model, str]:
     except DataError as error:
         return model, f"interest, who would choose what, could not be learned: {error}"
     return model, f"interest, who would choose what, learned in {time.perf_counter() - start:.1f} s"
+
+
+def tell_saved(model: Model, place: Path, with_ratings: bool) -> str:
+    "A line on where a model is saved, and whose ratings are in it."
+    if not with_ratings or model.ratings is None:
+        return f"saved in {place} without the ratings"
+    return (f"saved in {place}, with everybody's {len(model.ratings):,} ratings in it; "
+            "`mfrec fit --no-ratings` leaves them out")
 
 
 def quoted(text: str) -> str:

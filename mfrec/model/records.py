@@ -120,7 +120,8 @@ class Errors(ByRow):
         """
         prior, shifted = model.user.needed_prior, table.standardized((model.mean, 1.0))
         expected = prior.expected(table, model.item.taste, features)
-        return solve_table(shifted, model.item.vectors, prior, expected, workers).vectors.numpy(), self
+        vectors = solve_table(shifted, model.item.vectors, prior, expected, workers).vectors.numpy()
+        return vectors, self.take(np.full(table.n_users, -1))  # as of an unknown row
 
     def ready(self, model: "Model") -> "Model":
         "The model with what solving its users beside these errors takes; found once, when a fit ends."
