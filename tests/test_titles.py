@@ -217,7 +217,8 @@ def test_search(text, first, match):
 def test_search_is_bounded():
     assert len(find_items(FILMS, "m", n=2)) == 2 and find_items(FILMS, "zzzz").empty
     assert find_items(FILMS.iloc[:0], "heat").empty
-    for text, said in (("", "give some words"), ("  ", "give some words"), (None, "must be text"), (7, "must be")):
+    words = "give some words"
+    for text, said in (("", words), ("  ", words), (None, "must be text"), (7, "must be text")):
         with pytest.raises(SettingError, match=said):
             find_items(FILMS, text)
     with pytest.raises(SettingError, match="n=0"):
