@@ -705,8 +705,7 @@ def test_items_and_users_remember_their_ids(write):
     assert find_columns(users[users.age > 30], need=["user"]).user == "name"
     raw = pd.DataFrame({"movieId": [1, 2], 0: [5, 6]})
     assert make_items(raw).attrs == {"mfrec": {"item": "movieId"}} and not raw.attrs
-    with pytest.raises(SettingError, match="item_col=0; it must be text"):
-        make_items(raw, item_col=0)
+    assert make_items(raw, item_col=0).attrs == {"mfrec": {}}  # a name that is no text is not kept
 
 
 def test_a_model_with_features_needs_no_names(shop, write):
