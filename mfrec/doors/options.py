@@ -176,7 +176,7 @@ def reads(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def call(**given: Any) -> None:
-        told = {part.name: given.pop(part.name) for part in more}
+        told = {part.name: given.pop(part.name, part.default) for part in more}
         return command(**given, reading=Reading(**told))
 
     vars(call)["__signature__"] = Signature([*own, *more])
