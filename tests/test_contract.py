@@ -134,7 +134,7 @@ def test_scores_refuse_what_they_cannot_know(fitted):
         with pytest.raises(mfrec.SettingError, match="does not say how uncertain it is"):
             fitted.scores([1], std=True)
     for odd in (["ann"], "ann", None, [[1, 2]], pd.DataFrame({"userId": [1]})):
-        with pytest.raises(mfrec.DataError, match="fitted on integers|no id at position 0"):
+        with pytest.raises(mfrec.DataError, match="fitted on integers|no id at position 0|a list or column"):
             fitted.scores(odd)
     assert fitted.scores(1).shape == fitted.scores({1}).shape == (1, len(fitted.model_.item))
 

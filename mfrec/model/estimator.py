@@ -27,7 +27,7 @@ from .predict import ALONE_DAMPING, alone_offsets
 from .preferences import learn_content
 from .methods import Fitted
 from .records import Errors, Model, RowPrior, Side
-from ..ratings.frames import Columns, check_ratings, check_spread, find_columns
+from ..ratings.frames import Columns, check_ratings, check_spread, find_columns, merge_duplicates
 from ..ratings.ids import IdEncoder
 from ..ratings.items import catalogue_of
 from ..ratings.rows import Interactions, KeptRatings
@@ -207,7 +207,7 @@ class RatingEstimator(Learner):
     def fit(self, ratings: pd.DataFrame, y: object = None, validation: pd.DataFrame | None = None,
             items: pd.DataFrame | FeatureTable | None = None,
             users: pd.DataFrame | FeatureTable | None = None, callback: Callback | None = None,
-            progress: bool = True) -> Self:
+            progress: bool = True, on_duplicates: str = "error") -> Self:
         """Fit on a frame of ratings.
 
         Parameters
@@ -226,6 +226,8 @@ class RatingEstimator(Learner):
             the units of the ratings), and a function that ends the fit after this pass.
         progress : bool, default=True
             Whether a progress bar may be shown, on a terminal or in a notebook.
+        on_duplicates : {'error', 'last', 'mean'}, default='error'
+            What to do where a user rates an item more than once.
 
         Returns
         -------
@@ -242,6 +244,7 @@ class RatingEstimator(Learner):
         check_arguments(type(self).__init__, (self,), self.get_params(deep=False))
         cols = find_columns(ratings, self.user_col, self.item_col, self.rating_col)
         check_ratings(ratings, cols)
+        ratings = merge_duplicates(ratings, cols, on_duplicates)
         check_spread(ratings[cols.rating])
         check_seed(getattr(self, "seed", 0))
         self._check()

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..errors import DataError, SettingError, plain
 from ..kernel.arguments import model_within, shown
-from .columns import decade_of, need_columns, numbers_of, years_of
+from .columns import decade_of, need_columns, numbers_of, seconds_of, years_of
 from .frames import find_columns
 
 if TYPE_CHECKING:
@@ -95,9 +95,11 @@ LAST = 9000  # year; matplotlib's axes of time end before 10,000
 
 
 def moments_of(times: pd.Series, where: str) -> pd.Series:
-    "Dates (n,) of dates or of seconds since 1970. Raises DataError for what is neither."
+    "Dates (n,) of dates or of times since 1970, in whatever unit. Raises DataError for what is neither."
+    numbers = times.dtype.kind in "iuf"
+    cells = pd.Series(seconds_of(times), times.index) if numbers else times
     try:
-        found = pd.to_datetime(times, unit="s") if times.dtype.kind in "iuf" else pd.to_datetime(times)
+        found = pd.to_datetime(cells, unit="s") if numbers else pd.to_datetime(cells)
     except (TypeError, ValueError, OverflowError) as error:  # pandas' OutOfBoundsDatetime is a ValueError
         raise DataError(f"{where}: column {times.name} has no dates and no seconds since 1970 ({error}); "
                         "convert it with pd.to_datetime") from error

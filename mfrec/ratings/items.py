@@ -212,7 +212,8 @@ def make_items(raw: pd.DataFrame, item_col: str | None = None, title_col: str | 
     told = find_told(raw, col, {"title": title_col, "genres": genres_col, "year": year_col}, where)
     cells = {what: raw[name] for what, name in told.items() if name is not None}
     ids = _item_ids(raw[col], where)
-    title = cells["title"].astype("str").fillna("") if "title" in cells else pd.Series("", index=raw.index)
+    title = cells.get("title", pd.Series("", index=raw.index))
+    title = title.astype(object).where(title.notna(), "").astype("str")
     year = _item_years(title, cells.get("year"), where)
     mark = genres_sep or (mark_between(cells["genres"], where) if "genres" in cells else "|")
     genres = [genres_of(cell, mark) for cell in cells["genres"]] if "genres" in cells else [()] * len(raw)

@@ -74,7 +74,7 @@ class Leading(NamedTuple):
         return time
 
 # %% ../../nbs/45_use.leading.ipynb #45b00013
-CACHED = 32  # rows: few enough for the cache, from one pass to the next
+CACHED = 64  # rows: few enough for the cache, from one pass to the next
 
 
 class Leaders:
