@@ -22,8 +22,8 @@ from mfrec.doors.saying import as_options
 from mfrec.errors import MfrecError, MfrecWarning, plain
 
 HOSTILE = ["<img src=x onerror=alert(1)>", "[red]x[/red]", "=cmd()", "+1+cmd()", "@SUM(A1)",
-           "\x1b[31mred\x1b[0m", "left\u202etfel", "two\nlines", "$x$ and $y", "Ca$h",
-           "\ttab", "bell\x07", "\x9b31m"]
+           "\x1b[31mred\x1b[0m", "left\u202etfel", "two\nlines", "$x$ and $y", r"$\nosuch{$",
+           "Ca$h", "\ttab", "bell\x07", "\x9b31m"]
 OBEYED = {sign for title in HOSTILE for sign in title if not sign.isprintable()}
 COMMAND = [sys.executable, "-c", "from mfrec.doors.entry import main; main()"]
 
