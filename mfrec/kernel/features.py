@@ -290,7 +290,7 @@ def user_features(users: pd.DataFrame, *, user_col: str | None = None,
     """
     col, given = find_columns(users, user_col=user_col, need=["user"], where="users").user, schema is not None
     if schema is None:
-        chosen, number = categorical or (), numeric or ()
+        chosen, number = ([] if names is None else list(names) for names in (categorical, numeric))
         named = {col, *several, *chosen, *number}
         judged = judge_columns(users, [c for c in users.columns if c not in named], "users")
         one = [c for c in judged["categorical"] if 1 < users[c].astype(str).nunique() <= 50]
