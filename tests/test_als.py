@@ -5,7 +5,7 @@ import pytest
 
 import mfrec
 from conftest import real, real_path
-from mfrec.kernel import machine
+from mfrec.kernel import machine, memory
 from mfrec.kernel.passes import Passes
 from mfrec.model.estimator import without_alone
 from mfrec.ratings.frames import Columns
@@ -270,7 +270,7 @@ def test_memory_of_features_is_foreseen(ratings, monkeypatch):
         categorical=["tag"],
         min_rows=1,
     )
-    monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 75e6}))
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 75e6}))
     mfrec.ALSMF(n_factors=4, n_sweeps=1, n_taste=0).fit(ratings)
     with pytest.raises(mfrec.SettingError, match="needs about .* GB of memory"):
         mfrec.ALSMF(n_factors=4, n_sweeps=1, n_taste=0).fit(ratings, items=tags)
@@ -291,8 +291,8 @@ def test_the_limit_of_a_container_is_seen(tmp_path, version, limit, cached, left
     for name, text in zip(names, (str(limit), str(6 * 10 ** 8), stat)):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    free = machine.psutil.virtual_memory().available
-    found = machine.available_memory(cgroup=tmp_path)
+    free = memory.psutil.virtual_memory().available
+    found = memory.available_memory(cgroup=tmp_path)
     if left is None:
         assert abs(found - free) < 1e9
     else:
@@ -301,7 +301,7 @@ def test_the_limit_of_a_container_is_seen(tmp_path, version, limit, cached, left
             mfrec.SettingError,
             match=f"fit needs about 0.6 GB of memory, and {left / 1e9:.1f} GB are available",
         ):
-            machine.check_memory(6e8, "fit", available=found)
+            memory.check_memory(6e8, "fit", available=found)
 
 
 @pytest.mark.parametrize("ratings, heavy", [

@@ -501,7 +501,7 @@ def test_settings_that_cannot_be_are_refused(ratings, model, message):
 def test_more_factors_than_memory_holds_are_refused(solver, rated, monkeypatch):
     "With a quarter of a gigabyte, none of the solvers can have 4,000."
     if "n_factors" in solver.get_params():
-        monkeypatch.setattr("mfrec.kernel.machine.available_memory", lambda: 250_000_000)
+        monkeypatch.setattr("mfrec.kernel.memory.available_memory", lambda: 250_000_000)
         with pytest.raises(
             mfrec.SettingError,
             match="with 4000 factors on 17,677 ratings needs about [0-9.]+ GB of memory, "

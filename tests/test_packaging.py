@@ -75,3 +75,15 @@ main()
     done = subprocess.run([python, "-I", "-c", program], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert all(command in done.stdout for command in ("demo", "download", "evaluate", "fit", "predict"))
+
+
+def test_the_oldest_releases_are_those_that_settings_admit():
+    "But for torch, of which the tests have one release, and what others bring along."
+    settings = configparser.ConfigParser(delimiters=["="])
+    settings.read(ROOT / "settings.ini")
+    wanted = dict(told.split(">=") for told in settings["DEFAULT"]["requirements"].split())
+    lines = (ROOT / "constraints-oldest.txt").read_text(encoding="utf-8").splitlines()
+    pinned = dict(line.split("==") for line in lines if "==" in line)
+    assert pinned.keys() == wanted.keys()
+    for name in wanted.keys() - {"torch"}:
+        assert pinned[name].startswith(wanted[name] + "."), name

@@ -22,7 +22,7 @@ from .places import RATINGS_FILES, Member, find_member, locate, readable
 from .text import OLD, dialect_of, line_of, read_text
 from ..errors import DataError, SettingError
 from ..kernel.arguments import checked
-from ..kernel.machine import check_memory
+from ..kernel.memory import check_memory
 from ..ratings.frames import (
     Columns, check_ratings, find_columns, merge_duplicates, remember_columns)
 

@@ -25,7 +25,7 @@ from typing import IO, Any
 import pyarrow as pa
 
 from ..errors import DataError, MfrecError
-from ..kernel.machine import available_memory
+from ..kernel.memory import available_memory
 
 # %% ../../nbs/60_doors.places.ipynb #9132b7c4
 DEFAULT_SET = "ml-32m"

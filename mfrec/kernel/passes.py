@@ -53,7 +53,7 @@ def always(state: object) -> bool:
     "Any state is ready."
     return True
 
-# %% ../../nbs/16_kernel.passes.ipynb #67ac95ec
+# %% ../../nbs/16_kernel.passes.ipynb #67ac95ed
 @dataclass
 class Passes:
     """What `fit` was told of its passes, and the loop over them.

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from ..errors import SettingError, TrainingError
 from ..kernel.features import Content, SideContent
-from ..kernel.machine import check_memory, generator_of, on_device, pick_device
+from ..kernel.machine import generator_of, on_device, pick_device
+from ..kernel.memory import check_memory
 from ..kernel.passes import Passes
 from ..model.estimator import Found, RatingEstimator, Solution
 from ..kernel.biases import damped_biases

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from ..errors import SettingError
 from ..kernel.features import Content, SideContent
-from ..kernel.machine import Workers, check_memory, check_whole, generator_of, on_device, pick_device
+from ..kernel.machine import Workers, check_whole, generator_of, on_device, pick_device
+from ..kernel.memory import check_memory
 from ..kernel.normal_equations import Prior, RowGroups, Solved, group_both, spread_table
 from ..kernel.passes import Passes
 from ..kernel.priors import (Part, half_sweep, learned_noise, learned_prior, penalty,

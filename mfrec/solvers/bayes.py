@@ -21,7 +21,8 @@ from torch import Tensor
 
 from ..errors import SettingError, TrainingError
 from ..kernel.features import Content, SideContent
-from ..kernel.machine import Workers, check_memory, check_whole, on_device, pick_device
+from ..kernel.machine import Workers, check_whole, on_device, pick_device
+from ..kernel.memory import check_memory
 from ..kernel.mean_pair import PairMean
 from ..kernel.passes import Passes
 from ..kernel.taste import Taste, TasteBasis, taste_features
