@@ -44,7 +44,7 @@ def sort_out(rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
     "The films among the rows of all files, once each, and what became of the rows: counts that add up."
     film = rows["status"] != "no film"
     named = film & ((rows[["title", "imdb_id"]] != "").any(axis=1) | rows["tmdb_id"].notna())
-    good = rows[named].assign(key=_film_keys(rows[named]))
+    good = rows[named].assign(key=_film_keys(rows[named]) if named.any() else "")
     good = good.assign(rank=good["status"].map({"rated": 2, "seen": 1, "wanted": 0}))
     order = good.sort_values(["rank", "current", "date"], kind="stable", na_position="first")
     films = order[order["key"] != ""].drop_duplicates("key", keep="last").sort_index()
