@@ -375,6 +375,10 @@ def test_numbers_written_in_two_ways_are_kept_apart(write):
     assert len(caught) == 1 and frame.userId.tolist() == ["007", "7", "07", "8"]
     assert frame.movieId.dtype.kind == "i"
     assert read_ratings(write("r.csv", HEAD + "007,1,4\n008,2,3\n")).userId.tolist() == [7, 8]
+    with pytest.warns(MfrecWarning, match="'-0' and '0' are two ids"):
+        assert read_ratings(write("r.csv", HEAD + "0,1,4\n-0,2,3\n")).userId.tolist() == ["0", "-0"]
+    with pytest.raises(DataError, match="mixed, '0x10' in line 2"):
+        read_ratings(write("r.csv", HEAD + "0x10,1,4\n16,2,3\n"))
 
 
 def test_titles_by_ids_of_another_kind():

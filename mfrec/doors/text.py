@@ -200,7 +200,9 @@ class Watch:
         if not self.zeros:
             blank = codes[:-1] < ord(".")  # or a comma, a tab, a line end, a sign
             at = np.flatnonzero((blank | (codes[:-1] == self.sep)) & (codes[1:] == ord("0")))
-            self.zeros = bool((codes[at[at + 2 < len(codes)] + 2] - np.uint8(ord("0")) < 10).any())
+            behind = codes[at[at + 2 < len(codes)] + 2]
+            longer = (behind - np.uint8(ord("0")) < 10) | (behind | 32 == ord("x"))
+            self.zeros = bool(longer.any() or (codes[at] == ord("-")).any())
         self.standard &= bool(data) or self.quotes % 2 == 0
 
     def _see_quotes(self, codes: np.ndarray) -> None:
