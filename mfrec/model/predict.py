@@ -256,14 +256,14 @@ def warn_of_less(basis: pd.Series) -> None:
 
 # %% ../../nbs/21_model.predict.ipynb #05a9c441
 @fitted_method
-def scores(model: Model, users: Iterable, std: bool = False,
+def scores(model: Model, users: Iterable | int | str, std: bool = False,
            clip: bool = True) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
     """Predictions for some users and all items. They equal those of `predict_frame` but for rounding.
 
     Parameters
     ----------
-    users : iterable
-        Raw ids, known or not.
+    users : iterable, int or str
+        Raw ids, or a single one, known or not.
     std : bool, default=False
         Whether to say how far off predictions may be, too.
     clip : bool, default=True
