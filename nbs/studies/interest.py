@@ -358,7 +358,8 @@ def main():
         for row in study(kind, name, make, args, known):
             print(json.dumps(row), flush=True)
             known[name_of(row)] = row
-        known |= {name_of(row): row for row in pooled(list(known.values()), args.out)}
+        if kind.startswith("time to"):
+            known |= {name_of(row): row for row in pooled(list(known.values()), args.out)}
         rows = list(known.values())
         for row in rows:
             if row["kind"] in (kind, "time, five cuts") and row["set"] == name:
