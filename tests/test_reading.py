@@ -89,7 +89,7 @@ def test_rows_are_those_of_a_strict_reader(tmp_path, rows, mark, encoding, ends,
 @pytest.mark.parametrize("offset", range(-3, 4))
 def test_line_breaks_in_quotes_at_the_end_of_a_block(write, offset):
     "Of a file as long as a block and a little more, or less."
-    title = 'one, ""two""\nand three'
+    title = 'one, ""two""\nand, three'  # each half could be a row
     line, last = "1,{}\n", f'2,"{title}"\n'
     fill = "x" * (text.CHUNK - len("item,title\n") - len(line.format("")) - 12 + offset)
     path = write("items.csv", "item,title\n" + line.format(fill) + last * 3)
