@@ -15,7 +15,7 @@ from torch import Tensor
 from ..errors import SettingError
 from ..kernel.machine import Workers
 from ..kernel.priors import Part
-from .records import Errors, Model, RowPrior, Side, solve_table
+from .records import Errors, Model, Parts, RowPrior, Side, parts_of_vector, solve_table
 from ..ratings.rows import Interactions, Pairs, by_row, record
 
 # %% ../../nbs/26_model.spread.ipynb #26c9e6a7
@@ -66,16 +66,30 @@ class Spread(Errors):
         the users' spread comes with the solve."""
         return solve_beside_spread(self, model, table, features, workers)
 
+    def parts(self, model: Model, table: Interactions, features: np.ndarray | None) -> Parts:
+        "The same vector of one user as a sum."
+        return parts_of_vector(model, table, features, self.counted_spread(model))
+
+    def counted_spread(self, model: Model) -> np.ndarray | None:
+        "How uncertain the items are (n_items + 1, 2k + 1), if users are solved beside that."
+        theirs = Spread.of(model.item)
+        return theirs.spread if theirs.counted else None
+
+    def part_sd(self, model: Model, parts: Parts, user: int, item: int) -> np.ndarray:
+        "What is not known of the item's factors is in all parts; biases have variances of their own."
+        theirs, k = Spread.of(model.item).spread[item], model.n_factors
+        of_parts = np.square(parts.vectors[:, :k]) @ theirs[:k]
+        return np.sqrt(np.concatenate([[theirs[2 * k], self.spread[user, 2 * k]], of_parts]))
+
 # %% ../../nbs/26_model.spread.ipynb #7ea10008
 def solve_beside_spread(errors: Spread, model: Model, table: Interactions, features: np.ndarray | None,
                         workers: Workers) -> tuple[np.ndarray, Spread]:
     "As `Spread.solve`, of a model whose users have these errors."
-    theirs, prior = Spread.of(model.item), model.user.prior
+    spread, prior = errors.counted_spread(model), model.user.prior
     if prior is None:
         raise SettingError("this model does not say what it expects of a user; fit it again")
     mean = prior.expected(table, model.item.taste, features)
     shifted = table.standardized((model.mean, 1.0))
-    spread = theirs.spread if theirs.counted else None
     solved = solve_table(shifted, model.item.vectors, prior, mean, workers, spread)
     rows = spread_rows(solved.variances, solved.covariances).numpy()
     mine = np.vstack([rows, unknown_spread(prior, model.user)]).astype(np.float32)

@@ -5,9 +5,11 @@
 # %% auto #0
 __all__ = ['NOISE_ROUNDS', 'LITTLE_TOLD', 'WARM_UP', 'UNIFORMS', 'OF_TWO_FITS', 'DrawnPrior', 'to_model', 'BesideDraws',
            'nearest_level', 'latent_ratings', 'prior_in_model', 'settle_values', 'level_information', 'open_levels',
-           'draw_values', 'spread_normals', 'Draws', 'tile_variance', 'solve_beside']
+           'draw_values', 'spread_normals', 'Draws', 'tile_variance', 'Step', 'steps_beside', 'solve_beside',
+           'parts_beside']
 
 # %% ../../nbs/36_solvers.draws.ipynb #576bae5b
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,14 +17,14 @@ import torch
 from torch import Tensor
 
 from ..errors import SettingError
-from ..kernel.machine import Workers, as_tensor
+from ..kernel.machine import ALONE, Workers, as_tensor
 from ..kernel.normal_equations import (Known, Prior, RowGroups, gather_table, group_rows, predict_rows,
                                            solve_rows)
 from ..kernel.taste import TasteBasis
 from ..model.link import Levels, Numbers
-from ..model.records import Errors, Model, Side
+from ..model.records import Errors, Model, Parts, RowPrior, Side, moved_by_ratings
 from ..ratings.rows import Interactions, Pairs, by_row, record
-from .gibbs import NOISE_DOF, draw_rows
+from .gibbs import NOISE_DOF, Drawn, draw_rows
 from .levels import draw_latent, latent_moments
 
 # %% ../../nbs/36_solvers.draws.ipynb #7ca46afb
@@ -46,6 +48,11 @@ class DrawnPrior:
             features = np.zeros((table.n_users, self.slopes.shape[1] - basis.basis.shape[1]))
         known = np.hstack([basis.taste(table), features])
         return [start + known @ slopes for start, slopes in zip(self.start, self.slopes)]
+
+    def at(self, s: int, n_taste: int) -> RowPrior:
+        "What was expected at one draw; `n_taste` of the features are taste."
+        slopes = self.slopes[s]
+        return RowPrior(self.precision[s], self.start[s], 1.0, slopes[:n_taste], slopes[n_taste:])
 
 # %% ../../nbs/36_solvers.draws.ipynb #cc6a88db
 def to_model(other: Side, mean: float) -> np.ndarray:
@@ -268,6 +275,17 @@ class Draws(Errors):
         "Users beside draws of the items: the means of the solves, and draws of the users' own."
         return solve_beside(self, model, table, features, workers)
 
+    def parts(self, model: Model, table: Interactions, features: np.ndarray | None) -> Parts:
+        "The same vector of one user as a sum, which is the mean of the sums beside each draw."
+        return parts_beside(self, model, table, features)
+
+    def part_sd(self, model: Model, parts: Parts, user: int, item: int) -> np.ndarray:
+        "Beside each draw a part has a value of its own; these differ by as much as is not known."
+        theirs = self.beside(Draws.of(model.item))[:, item]
+        each = np.zeros((len(theirs), 0)) if parts.each is None else parts.each[..., :-1] @ theirs[:, :-1, None]
+        biases = np.column_stack([theirs[:, -1], self.draws[:, user, -1]])
+        return np.concatenate([biases, each.reshape(len(theirs), -1)], 1).std(0, ddof=1)
+
 # %% ../../nbs/36_solvers.draws.ipynb #22cd562a
 def tile_variance(vectors: Tensor, biases: Tensor, tile: Tensor) -> Tensor:
     "Variance (n, m) over the draws of vectors (S, n, d) @ tile (S, m, d).T + biases (S, n, 1)."
@@ -280,37 +298,75 @@ def tile_variance(vectors: Tensor, biases: Tensor, tile: Tensor) -> Tensor:
     return squares.sub_(total.square_().div_(n_draws)).div_(n_draws - 1).clamp_(min=0)
 
 
-def solve_beside(errors: Draws, model: Model, table: Interactions, features: np.ndarray | None,
-                 workers: Workers) -> tuple[np.ndarray, Draws]:
-    "As `Draws.solve`, of a model whose users have these errors."
-    beside, n_rows = BesideDraws.of(model, table, features), table.n_users
-    unknown, n = errors.draws[:, -1], len(beside.others)
-    normals, rated = spread_normals(*unknown.shape), beside.groups.counts.numpy()[:, None] > 0
+@dataclass(frozen=True)
+class Step:
+    """The users of a table beside draw `s` of the items: `values` (m,) behind their stars, `noise` (n,) of
+    their ratings, and the vectors `drawn`."""
+    s: int
+    values: Tensor
+    noise: Tensor
+    drawn: Drawn
+
+
+def steps_beside(errors: Draws, model: Model, beside: BesideDraws, settled: tuple[Tensor, Tensor, Tensor],
+                 workers: Workers) -> Iterator[Step]:
+    "The users of a table beside each draw of the items; `settled` is what `settle_values` finds of them."
+    table, n = beside.table, len(beside.others)
+    normals = spread_normals(n, errors.draws.shape[2])
     # a row's own order, whoever else is there
-    order = np.bincount(table.users, weights=table.items, minlength=n_rows).astype(np.int64)
-    values, noise, squares = settle_values(model, beside, workers)
+    order = np.bincount(table.users, weights=table.items, minlength=table.n_users).astype(np.int64)
+    values, noise, squares = settled
     groups, levels = beside.groups.with_values(values, workers), open_levels(model)
     if levels is None:
         told = 1 - squares / (noise * beside.groups.counts.clamp(min=1))
         wider, first = told.rsqrt()[:, None], 0
     else:
         wider, first = torch.ones(1), -WARM_UP
-        squares = torch.zeros(n_rows)
         places = torch.as_tensor(order[table.users] * 1_000_003 + table.items.astype(np.int64) * 7_919)
-    mean, draws = np.zeros((n_rows, model.n_factors + 1)), []
     for step in range(first, n):
         s = step % n
         normal = as_tensor(normals[(order + step) % len(normals)]) * wider
         prior = Prior(as_tensor(beside.precisions[s]), as_tensor(beside.means[s]))
         items = gather_table(as_tensor(beside.others[s]), 1 / beside.other_noise)
         drawn = draw_rows(groups, Known(items, prior, 1 / noise), normal, normal, workers=workers)
+        if step >= 0:
+            yield Step(s, values, noise, drawn)
         if levels is not None:
             noise = beside.noise(drawn.squared_errors)
-            latent = draw_values(levels, beside, s, drawn.vectors, noise, places + (step - s), workers)
-            groups = groups.with_values(latent, workers)
-        if step >= 0:
-            mean += np.column_stack([drawn.means, np.ones(n_rows)]) @ beside.matrices[s].T / n
-            squares = squares + drawn.squared_errors / n
-            draws.append(np.vstack([np.where(rated, drawn.vectors, unknown[s]), unknown[s]]))
+            values = draw_values(levels, beside, s, drawn.vectors, noise, places + (step - s), workers)
+            groups = groups.with_values(values, workers)
+
+
+def solve_beside(errors: Draws, model: Model, table: Interactions, features: np.ndarray | None,
+                 workers: Workers) -> tuple[np.ndarray, Draws]:
+    "As `Draws.solve`, of a model whose users have these errors."
+    beside, n_rows = BesideDraws.of(model, table, features), table.n_users
+    unknown, rated = errors.draws[:, -1], beside.groups.counts.numpy()[:, None] > 0
+    settled = settle_values(model, beside, workers)
+    squares = settled[2] if open_levels(model) is None else torch.zeros(n_rows)
+    mean, draws, n = np.zeros((n_rows, model.n_factors + 1)), [], len(beside.others)
+    for step in steps_beside(errors, model, beside, settled, workers):
+        drawn = step.drawn
+        mean += np.column_stack([drawn.means, np.ones(n_rows)]) @ beside.matrices[step.s].T / n
+        squares = squares + drawn.squared_errors / n
+        draws.append(np.vstack([np.where(rated, drawn.vectors, unknown[step.s]), unknown[step.s]]))
     of_rows = np.append(beside.noise(squares).numpy(), np.float32(beside.usual))
     return mean.astype(np.float32), replace(errors, draws=np.stack(draws), noise=of_rows)
+
+# %% ../../nbs/36_solvers.draws.ipynb #36a10002
+def parts_beside(errors: Draws, model: Model, table: Interactions, features: np.ndarray | None) -> Parts:
+    "As `Draws.parts`."
+    beside = BesideDraws.of(model, table, features)
+    basis, settled = model.item.taste, settle_values(model, beside, ALONE)
+    n_taste = 0 if basis is None else basis.basis.shape[1]
+    in_model, each = 0.0, []
+    for step in steps_beside(errors, model, beside, settled, ALONE):
+        prior, matrix = errors.prior.at(step.s, n_taste), beside.matrices[step.s]
+        expected = prior.parts(table, basis, features)
+        items, weights = beside.others[step.s][table.items], 1 / (step.noise * beside.theirs).double().numpy()
+        moved = moved_by_ratings(items, step.values.double().numpy(), weights, prior, expected.sum(0))
+        each.append(np.vstack([expected, moved]))
+        told = each[-1] @ matrix[:, :-1].T
+        told[0] += matrix[:, -1]
+        in_model = in_model + told / len(beside.others)
+    return Parts(np.asarray(in_model), np.stack(each))
