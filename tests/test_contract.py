@@ -105,6 +105,45 @@ def test_what_one_adds_alone_fades_with_the_ratings_of_the_other(fitted, ratings
     assert np.isclose(linear_predictions(model, pair)[0], expected, atol=1e-5)
 
 
+def test_a_prediction_is_the_sum_of_its_lines(seeing, rated, items, users):
+    """For people with ratings, with features only, and just met; for rated and unrated films."""
+    unrated = items.movieId[items.movieId % 9 == 0]
+    films = [*rated.movieId.iloc[:3], *unrated[:2]]
+    some = rated[rated.userId == rated.userId.iloc[0]].drop(columns="userId").head(9)
+    for model, user in ((seeing.model_, 1), (seeing.model_, -1), (seeing, some)):
+        folded = model if not isinstance(user, pd.DataFrame) else seeing.fold_in(some.assign(userId="me"))
+        pairs = pd.DataFrame({"userId": user if isinstance(user, int) else "me", "movieId": films})
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            told = folded.predict_frame(pairs, clip=False).prediction
+            for film, stars in zip(films, told):
+                lines = model.explain(user, film)
+                free = lines[lines.part != "clipped"]
+                assert np.isclose(free.stars.sum(), stars, atol=1e-4), (user, film)
+                assert np.isclose(lines.stars.sum(), np.clip(stars, *folded.model_.scale), atol=1e-4)
+                assert model.why(user, film)
+
+
+def test_the_largest_shares_are_what_leaving_a_rating_out_would_change(fitted, ratings):
+    """Of what factors say; the person's bias is a line of its own."""
+    if not fitted.model_.n_factors:
+        return
+    same = []
+    for user in ratings.userId.unique()[:5]:
+        own = ratings[ratings.userId == user]
+        at = fitted.scores(user)[0].argmax()
+        item = fitted.model_.item
+
+        def said(rows):
+            return fitted.fold_in(rows).user.factors[0] @ item.factors[at]
+
+        lines = fitted.explain(own.drop(columns="userId"), item.ids.classes_[at])
+        largest = lines[lines.part == "rating"].head(10)
+        change = [said(own) - said(own[own.movieId != film]) for film in largest.movieId]
+        same += (np.sign(change) == np.sign(largest.stars)).tolist()
+    assert np.mean(same) >= 0.9
+
+
 def test_scores_of_everything_are_those_of_single_pairs(seeing, rated, ratings, users):
     """Known people, people of whom features or nothing are known, and people folded in,
     on rated and unrated films; in blocks and one by one."""

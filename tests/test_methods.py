@@ -104,6 +104,8 @@ def calls(rows, items, folder):
         "update": ((people,), {}), "partial_fit": ((people,), {}), "save": ((folder,), {}),
         "find_items": (("the",), {"n": 3}), "with_interest": ((), {"seed": 1}),
         "recommend": ((user,), {"n": 3, "items": items}),
+        "explain": ((user, rows["movieId"].iloc[0]), {"items": items}),
+        "why": ((user, rows["movieId"].iloc[0]), {"items": items}),
     }
 
 

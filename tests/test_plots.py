@@ -12,8 +12,8 @@ from mfrec import plots
 from mfrec.errors import DataError, SettingError
 from mfrec.metrics import errors_by_count
 from mfrec.plots import (
-    plot_calibration, plot_chain, plot_decades, plot_errors_by_count, plot_errors, plot_history,
-    plot_preferences, plot_ratings, plot_split)
+    plot_calibration, plot_chain, plot_decades, plot_errors_by_count, plot_errors, plot_explanation,
+    plot_history, plot_preferences, plot_ratings, plot_split)
 from mfrec.ratings.sample import sample_items, sample_ratings
 from mfrec.ratings.splitting import split_random
 
@@ -24,6 +24,8 @@ HISTORY = pd.DataFrame({"train_rmse": [1.0, 0.9, 0.8], "validation_rmse": [1.0, 
                         "seconds": [1.0, 2.0, 3.0]}, index=[1, 2, 3])
 PREFERENCES = pd.DataFrame({"feature": ["Drama", "War", "1990s"], "preference": [0.1, -0.4, 0.3],
                             "std": [0.1, 0.1, 0.2]})
+EXPLANATION = pd.DataFrame({"part": ["mean", "item", "rating", "rating"], "name": ["all", "A", "B", "C"],
+                            "rating": [None, None, 5, 2], "stars": [3.5, 0.4, -0.1, 0.2]})
 GROUPS = [("all", ""), ("user spread", 1), ("user spread", 2), ("prediction", 1), ("prediction", 2)]
 COVERAGE = pd.DataFrame({0.8: [0.8, 0.75, 0.85, 0.82, 0.78]},
                         pd.MultiIndex.from_tuples(GROUPS, names=["by", "group"]))
@@ -35,6 +37,7 @@ ON_AXES = {  # name: how it is called; each of these takes ax=
     "plot_history": lambda **ax: plot_history(HISTORY, **ax),
     "plot_chain": lambda **ax: plot_chain(HISTORY, **ax),
     "plot_preferences": lambda **ax: plot_preferences(PREFERENCES, **ax),
+    "plot_explanation": lambda **ax: plot_explanation(EXPLANATION, **ax),
     "plot_calibration": lambda **ax: plot_calibration(COVERAGE, **ax),
 }
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .asking import find, me, recommend
+from .asking import explain, find, me, recommend
 from .options import (
     BASIS, SOLVERS, SPLITS, AsJson, DataArg, Decades, Duplicates, Factors, Genres, ItemCol, ItemColumns,
     Items, KeepRatings, ModelDir, ModelOut, MoreItems, MoreUsers, RatingCol, Seed, Solver, TasteFeatures,
@@ -240,6 +240,7 @@ def preferences(model_dir: SeeingDir, user: UserArg):
 
 # %% ../../nbs/71_doors.command.ipynb #d3000011
 app.command()(recommend)
+app.command()(explain)
 app.command()(me)
 app.command()(find)
 

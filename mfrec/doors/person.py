@@ -151,7 +151,7 @@ def taste_in_words(taste: pd.DataFrame, n: int = 8) -> str:
 # %% ../../nbs/70_doors.person.ipynb #d1f00010
 def lists_of_person(me: Person, model: Model, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     "What to watch next, n items, and the items of the watchlist, both by score."
-    best = recommend(model, me.ratings, n, watched=me.watched)
+    best = recommend(model, me.ratings, n, watched=me.watched, why=True)
     if not me.wanted:
         return best, best.head(0)
     with warnings.catch_warnings():

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WIDTH', 'width_of', 'shortened', 'short_title', 'listed', 'percent', 'text_table', 'titled', 'list_table',
-           'for_spreadsheets']
+           'lines_table', 'for_spreadsheets']
 
 # %% ../../nbs/68_doors.tables.ipynb #d1c00004
 import unicodedata
@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from ..errors import plain
+from ..model_plots import leading_lines
 from ..ratings.items import year_of
 
 # %% ../../nbs/68_doors.tables.ipynb #d1c00006
@@ -116,6 +117,19 @@ def list_table(rows: pd.DataFrame, item_col: str, width: int = WIDTH) -> str:
     else:
         shown |= {"title": [short_title(title, left) for title in titles]}
     return text_table(shown | numbers, frozenset({"title", "genres"}))
+
+# %% ../../nbs/68_doors.tables.ipynb #d1c00022
+def lines_table(lines: pd.DataFrame, n: int, width: int = WIDTH) -> str:
+    "An explanation as text: what each line adds, the n that add most one by one, and their sum."
+    shown = leading_lines(lines, n)
+    stars = [f"{added:+.2f}".replace("-", "−") for added in shown["stars"]]
+    stars[0] = stars[0].lstrip("+")
+    spread = [f"± {std:.2f}" if std else "" for std in shown["std"]]
+    columns: dict[str, Sequence[str]] = {"stars": [*stars, f"{shown['stars'].sum():.2f}"]}
+    if any(spread):
+        columns["std"] = [*spread, ""]
+    names = [shortened(plain(name), width - 18) for name in shown["label"]]
+    return text_table(columns | {"line": [*names, "predicted"]}, frozenset({"line", "std"}))
 
 # %% ../../nbs/68_doors.tables.ipynb #a50c4a53
 def for_spreadsheets(frame: pd.DataFrame) -> pd.DataFrame:

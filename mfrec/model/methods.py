@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # the chapters whose functions are methods of every fitted mo
     from mfrec.model import predict as predicting, preferences as liking
     from mfrec.model.records import Model
     from mfrec.use import filters as finding, liking as wishing, persist as keeping
-    from mfrec.use import recommend as recommending, updates as updating
+    from mfrec.use import reasons as reasoning, recommend as recommending, updates as updating
 
 # %% ../../nbs/19_model.methods.ipynb #3a5b1dd1
 P = ParamSpec("P")
@@ -37,6 +37,7 @@ CHAPTERS = {  # and the methods that each defines
     "mfrec.use.persist": ("save",),
     "mfrec.use.filters": ("find_items",),
     "mfrec.use.liking": ("with_interest",),
+    "mfrec.use.reasons": ("explain", "why"),
     "mfrec.use.recommend": ("recommend",),
 }
 
@@ -92,6 +93,8 @@ class Fitted:
         save = method_of(keeping.save)
         find_items = method_of(finding.find_items)
         with_interest = wishing.with_interest
+        explain = method_of(reasoning.explain)
+        why = method_of(reasoning.why)
         recommend = recommending.recommend
 
     @property

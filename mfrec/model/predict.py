@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['BLOCK', 'ALONE_DAMPING', 'FADE', 'GROUNDS', 'UNSHUFFLED', 'positions', 'pairs_of', 'alone_offsets',
-           'linear_predictions', 'predictive_sd', 'content_helps', 'content_stars', 'Predicted', 'predict_at',
-           'predict_frame', 'clipped', 'predict', 'what_folds_lack', 'warn_of_less', 'scores', 'score_block',
-           'linear_block', 'content_block']
+           'linear_predictions', 'sums_of_side', 'predictive_sd', 'content_helps', 'content_stars', 'Predicted',
+           'predict_at', 'predict_frame', 'clipped', 'predict', 'what_folds_lack', 'warn_of_less', 'scores',
+           'score_block', 'linear_block', 'content_block']
 
 # %% ../../nbs/21_model.predict.ipynb #8ee38e02
 from collections.abc import Iterable
@@ -66,8 +66,8 @@ def alone_offsets(table: Interactions, expected: np.ndarray, damping: float = AL
 def linear_predictions(model: Model, pairs: Pairs) -> np.ndarray:
     """What factors and biases say of pairs (float32), unclipped: mean, biases, product, and what each side
     adds alone, which fades with the other's number of ratings."""
-    user_bias, user_alone, user_fade = _ends(model.user)
-    item_bias, item_alone, item_fade = _ends(model.item)
+    user_bias, user_alone, user_fade = sums_of_side(model.user)
+    item_bias, item_alone, item_fade = sums_of_side(model.item)
     out = np.empty(len(pairs), dtype=np.float32)
     for at, block in pairs.blocks(BLOCK):
         u, i = block.users, block.items
@@ -79,7 +79,7 @@ def linear_predictions(model: Model, pairs: Pairs) -> np.ndarray:
     return out
 
 
-def _ends(side: Side) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def sums_of_side(side: Side) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of each row, and last of an unknown one: its bias, what it adds alone, and the share that stays of what
     the other one adds."""
     alone = np.zeros_like(side.biases) if side.alone is None else side.alone
@@ -315,8 +315,8 @@ def score_block(model: Model, users: np.ndarray, std: bool, clip: bool,
 
 def linear_block(model: Model, users: np.ndarray) -> np.ndarray:
     "What factors and biases say (float32) of some users (positions) and all items."
-    user_bias, user_alone, user_fade = (end[users][:, None] for end in _ends(model.user))
-    item_bias, item_alone, item_fade = (end[:-1] for end in _ends(model.item))
+    user_bias, user_alone, user_fade = (end[users][:, None] for end in sums_of_side(model.user))
+    item_bias, item_alone, item_fade = (end[:-1] for end in sums_of_side(model.item))
     stars = _padded(model.user.factors)[users] @ model.item.factors.T
     stars += np.float32(model.mean) + user_bias + item_bias
     return stars + user_fade * item_alone + item_fade * user_alone

@@ -61,13 +61,12 @@ class RowPrior:
 
     def parts(self, table: Interactions, basis: TasteBasis | None,
               features: np.ndarray | None) -> np.ndarray:
-        """What the mean of the one user of a table is a sum of (2 + f, d): what anybody gets, what they chose
-        to rate, and each of their `features` (1, f)."""
-        nothing, each = (np.zeros_like(self.mean, shape=(n, len(self.mean))) for n in (1, 0))
-        taste = basis.taste(table) @ self.taste if len(self.taste) and basis is not None else nothing
-        if features is not None:
-            each = features[0][:, None] * self.given if len(self.given) else each
-        return np.vstack([self.mean, taste, each])
+        """What the mean of the one user of a table is a sum of (1 + f, d): what those who chose to rate the
+        same get, and what each of their `features` (1, f) adds."""
+        chosen = self.expected(table, basis, None)
+        if features is None or not len(self.given):
+            return chosen
+        return np.vstack([chosen, features[0][:, None] * self.given])
 
 # %% ../../nbs/20_model.records.ipynb #3ed949d0
 def solve_table(table: Interactions, items: np.ndarray, prior: RowPrior, mean: np.ndarray, workers: Workers,

@@ -205,11 +205,11 @@ def spread_normals(n: int, d: int) -> np.ndarray:
     x = np.random.default_rng(0).standard_normal((n, d))
     return (x - x.mean(0)) / x.std(0, ddof=1)
 
-# %% ../../nbs/36_solvers.draws.ipynb #ae96a751
+# %% ../../nbs/36_solvers.draws.ipynb #36a10004
 OF_TWO_FITS = ("users and items are of different fits, and say nothing of each other's errors; "
                "take both sides from one model")
 
-
+# %% ../../nbs/36_solvers.draws.ipynb #ae96a751
 @record
 class Draws(Errors):
     """Draws of one side's rows, spread over a `chain`, in stars: p·q + b + b' is what each predicts for a
@@ -282,7 +282,9 @@ class Draws(Errors):
     def part_sd(self, model: Model, parts: Parts, user: int, item: int) -> np.ndarray:
         "Beside each draw a part has a value of its own; these differ by as much as is not known."
         theirs = self.beside(Draws.of(model.item))[:, item]
-        each = np.zeros((len(theirs), 0)) if parts.each is None else parts.each[..., :-1] @ theirs[:, :-1, None]
+        if parts.each is None:
+            raise SettingError(OF_TWO_FITS)
+        each = parts.each[..., :-1] @ theirs[:, :-1, None]
         biases = np.column_stack([theirs[:, -1], self.draws[:, user, -1]])
         return np.concatenate([biases, each.reshape(len(theirs), -1)], 1).std(0, ddof=1)
 
@@ -341,10 +343,11 @@ def solve_beside(errors: Draws, model: Model, table: Interactions, features: np.
                  workers: Workers) -> tuple[np.ndarray, Draws]:
     "As `Draws.solve`, of a model whose users have these errors."
     beside, n_rows = BesideDraws.of(model, table, features), table.n_users
-    unknown, rated = errors.draws[:, -1], beside.groups.counts.numpy()[:, None] > 0
+    unknown, n = errors.draws[:, -1], len(beside.others)
+    rated = beside.groups.counts.numpy()[:, None] > 0
     settled = settle_values(model, beside, workers)
     squares = settled[2] if open_levels(model) is None else torch.zeros(n_rows)
-    mean, draws, n = np.zeros((n_rows, model.n_factors + 1)), [], len(beside.others)
+    mean, draws = np.zeros((n_rows, model.n_factors + 1)), []
     for step in steps_beside(errors, model, beside, settled, workers):
         drawn = step.drawn
         mean += np.column_stack([drawn.means, np.ones(n_rows)]) @ beside.matrices[step.s].T / n

@@ -19,6 +19,7 @@ from ..kernel.interest import lists_of
 from ..model.predict import positions
 from ..model.records import Model
 from ..ratings.frames import find_columns
+from ..ratings.rows import Interactions, KeptRatings
 from .filters import ids_named, positions_of
 from .liking import liked_from
 
@@ -67,9 +68,10 @@ def met(model: Model, ratings: pd.DataFrame, liked: float | str | None) -> Peopl
     known = (at >= 0) & (places >= 0)
     ones = np.ones(int(known.sum()), np.float32)
     lists = sparse.csr_matrix((ones, (at[known], places[known])), (len(folded.user), len(folded.item)))
-    everybody = np.arange(len(folded.user))
-    stars = ratings[own.rating].to_numpy(np.float64)[at >= 0]
-    threshold = thresholds(model, liked, at[at >= 0], stars, len(everybody))
+    everybody, stars = np.arange(len(folded.user)), ratings[own.rating].to_numpy(np.float32)
+    table = Interactions(at[known], places[known], stars[known], *lists.shape)
+    folded = replace(folded, ratings=KeptRatings.of(table))  # for this call, even if the model keeps none
+    threshold = thresholds(model, liked, at[at >= 0], stars[at >= 0], len(everybody))
     return People(folded, everybody, folded.user.ids.classes_, lists, threshold)
 
 # %% ../../nbs/46_use.people.ipynb #46a00012

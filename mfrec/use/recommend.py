@@ -29,6 +29,7 @@ from .filters import describe, told_items, wanted_items
 from .leading import Leaders, Leading
 from .liking import with_interest
 from .people import People, people_of
+from .reasons import whys_of
 
 # %% ../../nbs/47_use.recommend.ipynb #47f00027
 @dataclass(frozen=True)
@@ -188,15 +189,17 @@ def frame_of(people: People, items: np.ndarray, score: np.ndarray, chance: np.nd
     return frame.assign(score=score[rows, ranks])
 
 
-def lists_in_frames(people: People, wish: Wish, told: pd.DataFrame | None,
-                    base: Model) -> Iterator[pd.DataFrame]:
-    "The lists of all the people, block by block, as frames."
+def lists_in_frames(people: People, wish: Wish, told: pd.DataFrame | None, base: Model,
+                    why: bool = False) -> Iterator[pd.DataFrame]:
+    "The lists of all the people, block by block, as frames; if asked for with the reason for each item."
     interest = base.item.interest
     leaders = None if interest is None else Leaders(interest, wish.weight)
     vectors = likeness_vectors(base) if wish.diversity else np.zeros((0, 0))
 
     def made(some: People) -> pd.DataFrame:
-        return frame_of(some, *ranked(some, wish, leaders, vectors), told)
+        items, score, chance = ranked(some, wish, leaders, vectors)
+        frame = frame_of(some, items, score, chance, told)
+        return frame.assign(why=whys_of(some, items, told)) if why else frame
 
     size = max(1, min(ENTRIES // max(len(base.item), 1), BLOCK))
     if len(people) <= size:
@@ -226,7 +229,7 @@ def ready(fitted: Fitted, order: str) -> Model:
 def recommend(self: Fitted, users: Any = None, n: int = 10, *, order: str = "score",
               liked: float | str | None = None, watched: Any = None, seen: bool = False, only: Any = None,
               exclude: Any = None, genres: Any = None, years: Any = None, min_ratings: int = 0,
-              where: Any = None, popularity: float = 0.0, diversity: float = 0.0,
+              where: Any = None, popularity: float = 0.0, diversity: float = 0.0, why: bool = False,
               items: pd.DataFrame | None = None) -> pd.DataFrame:
     """What to watch next: the items that somebody is likely to choose and to like.
 
@@ -262,6 +265,8 @@ def recommend(self: Fitted, users: Any = None, n: int = 10, *, order: str = "sco
         From -1, hidden gems, to 1, what everybody watches.
     diversity : float, default=0
         From 0, the best items, to 1, the most different ones.
+    why : bool, default=False
+        Whether to say of each item why it is there, in a column of sentences; see `why` and `explain`.
     items : DataFrame, optional
         Items with titles, years and genres, by default those that `fit` was given.
 
@@ -269,7 +274,8 @@ def recommend(self: Fitted, users: Any = None, n: int = 10, *, order: str = "sco
     -------
     DataFrame
         One row for each item on a list: user, `rank`, item, `title`, `year`, `genres`, `chance` (to be among
-        the next ten picks), `stars` ± `std`, `liked` (the chance of it), `n_ratings` and `score`.
+        the next ten picks), `stars` ± `std`, `liked` (the chance of it), `n_ratings`, `score` and perhaps
+        `why`.
 
     Raises
     ------
@@ -284,7 +290,7 @@ def recommend(self: Fitted, users: Any = None, n: int = 10, *, order: str = "sco
     allowed = wanted_items(base, told, only, exclude, genres, years, min_ratings, where)
     wish = Wish(n, order, seen, np.where(allowed, weights_of(base, popularity), np.float32(0)), diversity)
     people = people_of(base, users, told, liked, watched)
-    frames = list(lists_in_frames(people, wish, told, base))
+    frames = list(lists_in_frames(people, wish, told, base, why))
     found = pd.concat(frames, ignore_index=True)
     if short := len(people) - int((found["rank"] == n).sum()):
         warn(f"{short:,} of {len(people):,} lists are shorter than n={n}, since fewer items are "
