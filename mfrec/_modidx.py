@@ -239,7 +239,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'mfrec.errors.SettingError': ('errors.html#settingerror', 'mfrec/errors.py'),
                               'mfrec.errors.TrainingError': ('errors.html#trainingerror', 'mfrec/errors.py'),
                               'mfrec.errors.UnknownIdError': ('errors.html#unknowniderror', 'mfrec/errors.py'),
-                              'mfrec.errors._package': ('errors.html#_package', 'mfrec/errors.py'),
+                              'mfrec.errors._module': ('errors.html#_module', 'mfrec/errors.py'),
                               'mfrec.errors.one_line': ('errors.html#one_line', 'mfrec/errors.py'),
                               'mfrec.errors.plain': ('errors.html#plain', 'mfrec/errors.py'),
                               'mfrec.errors.safe': ('errors.html#safe', 'mfrec/errors.py'),
