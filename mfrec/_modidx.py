@@ -744,6 +744,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'mfrec.ratings.items': { 'mfrec.ratings.items._item_ids': ('ratings.items.html#_item_ids', 'mfrec/ratings/items.py'),
                                      'mfrec.ratings.items._item_years': ('ratings.items.html#_item_years', 'mfrec/ratings/items.py'),
                                      'mfrec.ratings.items.catalogue_of': ('ratings.items.html#catalogue_of', 'mfrec/ratings/items.py'),
+                                     'mfrec.ratings.items.check_once': ('ratings.items.html#check_once', 'mfrec/ratings/items.py'),
                                      'mfrec.ratings.items.find_item_column': ( 'ratings.items.html#find_item_column',
                                                                                'mfrec/ratings/items.py'),
                                      'mfrec.ratings.items.find_told': ('ratings.items.html#find_told', 'mfrec/ratings/items.py'),
