@@ -96,7 +96,8 @@ def warn(said: str, of_folds: str | None = None) -> None:
     Nothing is said where the text is empty.
     """
     here = frame = sys._getframe(1)
-    level, folds, search = 2, False, None
+    level, search = 2, None
+    folds = False
     while frame.f_back is not None and _module(frame).partition(".")[0] in _BETWEEN:
         folds |= _module(frame).startswith("sklearn.model_selection")
         if _module(frame) == "joblib.parallel":  # the pool that a search makes and drops, or a worker of it

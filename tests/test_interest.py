@@ -73,8 +73,9 @@ def test_random_vectors_find_what_all_vectors_have():
     exact, every = singular_vectors(matrix, 2)
     assert np.allclose(values, every, rtol=1e-3)
     assert np.allclose(np.abs(np.sum(found * exact, 0)), 1, atol=1e-2)
+    alike = sparse.csr_matrix(np.ones((90, 80), np.float32))
     for exact in (0, 1024):  # and none that is not there
-        assert singular_vectors(sparse.csr_matrix(np.ones((90, 80), np.float32)), 20, exact=exact)[1].shape == (1,)
+        assert singular_vectors(alike, 20, exact=exact)[1].shape == (1,)
 
 
 def test_somebody_new_with_the_same_list_has_the_same_scores():
