@@ -217,7 +217,7 @@ class Watch:
             ends = np.flatnonzero(codes[1:] == ord("\n")) + 1
             self.breaks = bool(((odd + np.searchsorted(at, ends)) % 2 == 1).any())
         before, behind = codes[opening[opening > 0] - 1], codes[closing[closing < len(codes) - 1] + 1]
-        self.standard &= bool(self.edge[before].all() and self.edge[behind].all())
+        self.standard &= bool(self.edge.take(before).all() and self.edge.take(behind).all())
 
 # %% ../../nbs/61_doors.text.ipynb #61b00011
 BETWEEN = "\x1f"  # takes the place of ::
