@@ -9,7 +9,9 @@ __all__ = ['MOST', 'safe', 'plain', 'one_line', 'MfrecError', 'DataError', 'Sett
 # %% ../nbs/00_errors.ipynb #c8fc38cd
 import sys
 import warnings
+from threading import current_thread
 from types import FrameType
+from weakref import WeakKeyDictionary
 
 # %% ../nbs/00_errors.ipynb #e1a0000c
 import unicodedata
@@ -79,12 +81,12 @@ class MfrecWarning(UserWarning):
 
 
 _BETWEEN = {"mfrec", "sklearn", "joblib", "concurrent", "multiprocessing", "threading"}  # caller and us
-_TOLD = "__mfrec_told__"  # among the variables of the outermost call between
+_TOLD: WeakKeyDictionary[object, set] = WeakKeyDictionary()  # lines that warned, by search
 
 
-def _package(frame: FrameType) -> str:
-    "The package that a call is of."
-    return str(frame.f_globals.get("__name__")).partition(".")[0]
+def _module(frame: FrameType) -> str:
+    "The module that a call is of."
+    return str(frame.f_globals.get("__name__"))
 
 
 def warn(said: str, of_folds: str | None = None) -> None:
@@ -93,18 +95,20 @@ def warn(said: str, of_folds: str | None = None) -> None:
     While scikit-learn tries folds it is said once for all of them; `of_folds` is what to say then instead.
     Nothing is said where the text is empty.
     """
-    here = sys._getframe(1)
-    outer, frame = here, here
-    level, folds = 2, False
-    while frame.f_back is not None and _package(frame) in _BETWEEN:
-        folds |= str(frame.f_globals.get("__name__")).startswith("sklearn.model_selection")
-        outer, frame = frame, frame.f_back
-        level += 1
+    here = frame = sys._getframe(1)
+    level, search = 2, None
+    folds = False
+    while frame.f_back is not None and _module(frame).partition(".")[0] in _BETWEEN:
+        folds |= _module(frame).startswith("sklearn.model_selection")
+        if _module(frame) == "joblib.parallel":  # the pool that a search makes and drops, or a worker of it
+            pool = frame.f_code.co_qualname == "Parallel.__call__"
+            search = frame.f_locals["self"] if pool else current_thread()
+        frame, level = frame.f_back, level + 1
     if folds:
         said = said if of_folds is None else of_folds
-        told = outer.f_locals.setdefault(_TOLD, set())  # gone with that call, as names that pdb puts there
-        said = "" if (here.f_code, here.f_lineno) in told else said
-        if said:
-            told.add((here.f_code, here.f_lineno))
+    if folds and said and search is not None:
+        told, line = _TOLD.setdefault(search, set()), (here.f_code, here.f_lineno)
+        said = "" if line in told else said
+        told.add(line)
     if said:
         warnings.warn(said, MfrecWarning, stacklevel=level)

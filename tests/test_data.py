@@ -511,7 +511,8 @@ def test_parquet_as_a_whole(tmp_path, write):
 @pytest.mark.parametrize("name, text, said", [
     ("items.csv", "movieId,title\n", "no rows"),
     ("items.csv", "movieId title\n1 Heat\n", "sep=' '"),
-    ("items.csv", "movieId,title\n1,Heat\n1,Big\n", "once more the id 1 in row 1"),
+    ("items.csv", "movieId,title\n1,Heat\n1,Big\n", "once more the id 1 in line 3 .1 such"),
+    ("items.tsv", "id\ttitle\n7\t\"\n\n8\tHeat\n7.0\tBig\n7\tNet\n", "once more the id 7 in line 5 .2 such"),
     ("items.csv", "movieId,title\n1,Heat\n,Big\n", "no id in line 3"),
     ("items.csv", "movieId,title\n1,American President, The\n", "line 2 has 3 fields where the first"),
     ("items.csv", "movieId,title\n1,Heat\n2,Net, The\n", "line 3"),

@@ -1,5 +1,6 @@
 "Interest and choice: against dense EASE and by hand, what must hold on any table, and accuracy on real sets."
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,10 +15,11 @@ from mfrec.kernel.machine import Workers
 from mfrec.ratings.frames import find_columns
 from mfrec.ratings.ids import IdEncoder
 from mfrec.ratings.rows import Interactions, KeptRatings
-from mfrec.kernel import interest
+from mfrec.kernel import vectors
 from mfrec.use import choice
 from mfrec.use.choice import DAY, Picks, hide, learn_interest, liking_power, some_picks, timeliness
-from mfrec.kernel.interest import interest_of, lists_of, scaled_choices, singular_vectors
+from mfrec.kernel.interest import interest_of, lists_of, scaled_choices
+from mfrec.kernel.vectors import singular_vectors
 
 
 def table_of(chosen, times=None):
@@ -67,10 +69,13 @@ def test_all_vectors_are_dense_ease(power, ridge, shape):
 
 def test_random_vectors_find_what_all_vectors_have():
     matrix, _ = scaled_choices(two_camps(), 0.25)
-    vectors, values = singular_vectors(matrix, 2, exact=0)
+    found, values = singular_vectors(matrix, 2, exact=0)
     exact, every = singular_vectors(matrix, 2)
     assert np.allclose(values, every, rtol=1e-3)
-    assert np.allclose(np.abs(np.sum(vectors * exact, 0)), 1, atol=1e-2)
+    assert np.allclose(np.abs(np.sum(found * exact, 0)), 1, atol=1e-2)
+    alike = sparse.csr_matrix(np.ones((90, 80), np.float32))
+    for exact in (0, 1024):  # and none that is not there
+        assert singular_vectors(alike, 20, exact=exact)[1].shape == (1,)
 
 
 def test_somebody_new_with_the_same_list_has_the_same_scores():
@@ -109,8 +114,9 @@ def test_shares_sum_to_the_score():
 
 
 def test_threads_and_the_order_of_rows_change_no_bit(monkeypatch):
-    for module, name, value in ((interest, "EXACT", 0), (choice, "EXACT", 0), (interest, "ROWS", 64),
-                                (choice, "ENTRIES", 3000)):
+    found_by_random = partial(singular_vectors, exact=0)
+    for module, name, value in ((choice, "singular_vectors", found_by_random), (choice, "EXACT", 0),
+                                (vectors, "ROWS", 64), (choice, "ENTRIES", 3000)):
         monkeypatch.setattr(module, name, value)
     table = two_camps(timed=True)
     found = []

@@ -2,6 +2,7 @@
 import csv
 import io
 import json
+import re
 import sys
 import warnings
 import zipfile
@@ -385,6 +386,21 @@ def test_me_of_imdb_by_id(mfrec, place, items, tmp_path):
     words = " ".join(out.split())
     assert code == 0 and err == "" and "20 by IMDb id" in words and "10 stars are 5 here" in words
     assert "1 no films but series" in words and "Your watchlist" not in out and "Not among" not in out
+
+
+@pytest.mark.parametrize("service, heads", [("Goodreads", "Title,My Rating,Exclusive Shelf"),
+                                             ("StoryGraph", "Title,Star Rating,Read Status")])
+def test_me_speaks_of_books(mfrec, place, items, tmp_path, service, heads):
+    rows = [[title, 4, "read"] for title in items.title[10:20]] + [["Lost", 3, "read"]]
+    rows += [[title, "", "to-read"] for title in items.title[20:25]]
+    (tmp_path / "books.csv").write_text(table(heads, *rows))
+    code, out, err = mfrec("me", tmp_path / "books.csv", "--model", place / "model", "-n", 3)
+    assert code == 0 and err == "" and out.startswith(f"{service}: 11 books rated, 0 only read, 5 to read.")
+    for said in ("What to read next:", "Your reading list, by", "Not among the books of the model (1):"):
+        assert said in out
+    assert not {"film", "watch", "seen"} & set(re.findall("film|watch|seen", out))
+    (tmp_path / "books.csv").write_text(table(heads, rows[-1]))
+    assert "no book in it is rated" in mfrec("me", tmp_path / "books.csv", "--model", place / "model")[2]
 
 
 def test_taste_without_features(mfrec, ratings, items, letterboxd, tmp_path):

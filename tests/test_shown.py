@@ -58,8 +58,18 @@ def test_terminal_json_and_files(place, monkeypatch, capsys):
     items, model = folder / "items.parquet", folder / "model"
     user = ratings["userId"].iloc[0]
     ratings.head(20).drop(columns="rating").to_csv(folder / "pairs.csv", index=False)
+    films = pd.DataFrame({"Date": "2024-01-05", "Name": mfrec.load(model).catalogue["title"].head(60)})
+    films = pd.concat([films, films.head(14).assign(Name=[f"{title} of none" for title in HOSTILE])])
+    films = films.assign(Year="", **{"Letterboxd URI": "https://boxd.it/=cmd()"})
+    export = folder / "export\x1b[31m[red]"
+    export.mkdir()
+    films[::2].assign(Rating=4).to_csv(export / "ratings.csv", index=False)
+    films[1::2].to_csv(export / "watchlist.csv", index=False)
     for args in (
             ("evaluate", folder / "ratings.csv", "--items", items, "--solver", "bias"),
+            ("evaluate", folder / "ratings.csv", "--items", items, "--solver", "bias", "--json"),
+            ("me", export, "--model", model, "--out", folder / "import.csv"),
+            ("me", export, "--model", model, "--json"), ("me", folder / "\x1b[31m", "--model", model),
             ("find", "x", "--items", items, "-n", "500"), ("find", "red", "--model", model),
             ("find", "\x1b[31mzzzzqqqq\x1b[0m", "--model", model), ("preferences", model, user),
             ("recommend", model, "--user", user, "-n", "100"),

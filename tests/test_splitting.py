@@ -1,5 +1,6 @@
 "What every split promises: nothing lost, nothing twice, no empty side, the same rows for the same seed."
 import time
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -7,7 +8,10 @@ import pytest
 from conftest import real
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
 
+import mfrec
 from mfrec.errors import DataError, MfrecWarning, SettingError
 from mfrec.plots import plot_split
 from mfrec.ratings.splitting import (
@@ -115,6 +119,21 @@ def test_folds_hold_out_everything_once(frame, by, k, seed):
     col = {"rows": "row", "users": "userId", "items": "movieId"}[by]
     sizes = [test[col].nunique() for _, test in folds]
     assert max(sizes) - min(sizes) <= 1 and sum(sizes) == frame[col].nunique()
+
+
+@pytest.mark.parametrize("by", ["rows", "users"])
+def test_folds_by_position_are_cv_of_scikit_learn(by):
+    "The same folds, whatever the index of the frame that they count in."
+    rows = mfrec.sample_ratings(1_500, seed=2).sort_values("userId")
+    folds = list(k_folds(rows, k=3, by=by, positions=True))
+    model = mfrec.BiasModel()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MfrecWarning)  # of users held out
+        scores = cross_val_score(model, rows, cv=folds)
+        search = GridSearchCV(model, {"damping_user": [1, 9]}, cv=folds).fit(rows)
+        by_hand = [clone(model).fit(train).score(test) for train, test in k_folds(rows, k=3, by=by)]
+    assert np.allclose(scores, by_hand) and search.n_splits_ == 3
+    assert all(kind.dtype == np.int64 and len(fold) == 2 for fold in folds for kind in fold)
 
 
 @pytest.fixture

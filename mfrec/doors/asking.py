@@ -132,15 +132,16 @@ def tell_words(model: "Model", person: "Person", best: "DataFrame", wanted: "Dat
     from mfrec.doors.tables import list_table
     from mfrec.doors.wishes import MOST_EXPLAINED, lists_in_words, whys_in_words
     say(read_in_words(person, model))
-    taste, missed = taste_in_words(taste_of(person, model)), missed_films(person, model)
+    words = person.export.words
+    taste, missed = taste_in_words(taste_of(person, model), words.things), missed_films(person, model)
     if taste:
         say(f"\nYour taste, {taste}")
-    say(f"\nWhat to watch next:\n{lists_in_words(model, best)}")
+    say(f"\nWhat to {words.do} next:\n{lists_in_words(model, best)}")
     say(f"\nWhy these:\n{whys_in_words(best.head(MOST_EXPLAINED), model)}")
     if len(wanted):
-        say(f"\nYour watchlist, by the same score:\n{list_table(wanted, str(model.columns.item))}")
+        say(f"\nYour {words.wanted}, by the same score:\n{list_table(wanted, str(model.columns.item))}")
     if len(missed):
-        say(f"\nNot among the films of the model ({len(missed):,}):\n{missed_in_words(missed)}")
+        say(f"\nNot among the {words.things} of the model ({len(missed):,}):\n{missed_in_words(missed)}")
 
 
 def tell_json(model: "Model", person: "Person", best: "DataFrame", wanted: "DataFrame") -> None:

@@ -41,13 +41,14 @@ def _unnamed(name: str, cells: list[str]) -> list[str] | None:
 
 
 def read_table(member: Member, find_ids: Callable[[pd.DataFrame], dict[str, bool]], sep: str | None = None,
-               encoding: str | None = None, least: int = 2) -> pd.DataFrame:
+               encoding: str | None = None, least: int = 2, once: bool = False) -> pd.DataFrame:
     """All columns, `least` or more, of a text or parquet file. `find_ids` makes of a frame with its columns
-    and no rows the names of those that are ids, and if they are to be text."""
+    and no rows the names of those that are ids, and if they are to be text. In a text file an id that must
+    stand there `once` is refused by its line."""
     with readable(member):
         if not member.name.endswith(".parquet"):
             dialect = dialect_of(member, sep, encoding, _unnamed, least)
-            frame = read_frame(member, dialect, find_ids(pd.DataFrame(columns=list(dialect.names))))
+            frame = read_frame(member, dialect, find_ids(pd.DataFrame(columns=list(dialect.names))), once)
             return _flagged(frame) if member.name == "u.item" else frame
         try:
             frame = pd.read_parquet(io.BytesIO(member.read()))
@@ -111,7 +112,7 @@ def read_items(source: str | os.PathLike | None = None, *, item_col: str | None 
     def find_ids(header: pd.DataFrame) -> dict[str, bool]:
         return {str(find_item_column(header, item_col, str(member))): string_ids}
 
-    raw = read_table(member, find_ids, sep, encoding)
+    raw = read_table(member, find_ids, sep, encoding, once=True)
     return make_items(raw, item_col, title_col, genres_col, year_col, genres_sep, where=str(member))
 
 # %% ../../nbs/63_doors.items.ipynb #758fc496

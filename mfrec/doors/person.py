@@ -43,13 +43,14 @@ def read_person(model: Model, path: Path) -> Person:
     parts = {"rated": export.rated, "seen": export.seen, "wanted": export.wanted}
     films = pd.concat([part.assign(list=name) for name, part in parts.items()], ignore_index=True)
     found = find_films(model, films, str(path))
+    things = export.words.things
     if not len(export.rated):
-        raise DataError(f"{path}: no film in it is rated, and stars are what a list rests on; "
+        raise DataError(f"{path}: no {things[:-1]} in it is rated, and stars are what a list rests on; "
                         f"there are {len(export.seen):,} seen and {len(export.wanted):,} wanted ones")
     rated = films["list"] == "rated"
     ratings = ratings_of(films[rated], found[rated])
     if not len(ratings):
-        raise DataError(f"{path}: none of its {len(export.rated):,} rated films is among the "
+        raise DataError(f"{path}: none of its {len(export.rated):,} rated {things} is among the "
                         f"{len(model.item):,} items of the model, {films['title'][0]!r} say")
     ids = found.iloc[:, 0]
     listed = films["list"] == "wanted"
@@ -82,11 +83,13 @@ def read_in_words(me: Person, model: Model) -> str:
     doubts = [note for note in export.notes if note.startswith(marks)]
     matched, missed = ways_in_words(me.found)
     n_found = int(me.found.iloc[:, 0].notna().sum())
-    parts = [f"{export.service}: {counts['rated']:,} films rated, {counts['seen']:,} only seen, "
-             f"{counts['wanted']:,} to watch{f'; of the other rows {lost}' if lost else ''}.",
+    words = export.words
+    parts = [f"{export.service}: {counts['rated']:,} {words.things} rated, {counts['seen']:,} only "
+             f"{words.done}, {counts['wanted']:,} to {words.do}"
+             f"{f'; of the other rows {lost}' if lost else ''}.",
              *(f"{note[:1].upper()}{note[1:]}." for note in [*scaled, *doubts]),
-             f"Of these {len(me.films):,} films {n_found:,} are among the {len(model.item):,} of the model: "
-             f"{matched or 'none'}.", f"Not among them: {missed}." if missed else ""]
+             f"Of these {len(me.films):,} {words.things} {n_found:,} are among the {len(model.item):,} of "
+             f"the model: {matched or 'none'}.", f"Not among them: {missed}." if missed else ""]
     return textwrap.fill(" ".join(parts), WIDTH)
 
 
@@ -132,20 +135,20 @@ def taste_of(me: Person, model: Model) -> pd.DataFrame:
     return found.iloc[np.argsort(-weight, kind="stable")].reset_index(drop=True)
 
 
-def taste_in_words(taste: pd.DataFrame, n: int = 8) -> str:
-    "The n strongest preferences, those above and those below; '' if there are none."
+def taste_in_words(taste: pd.DataFrame, things: str = "films", n: int = 8) -> str:
+    "The n strongest preferences for `things`, those above and those below; '' if there are none."
     by_feature = "std" in taste
     rows = taste[taste["preference"].abs() > taste["std"]] if by_feature else taste
     rows = rows.head(n)
     told = [f"{row.preference:+.2f} ± {row.std:.2f} {row.feature}" if by_feature else
-            f"{row.preference:+.1f} {row.feature} ({row.films} films)" for row in rows.itertuples()]
+            f"{row.preference:+.1f} {row.feature} ({row.films} {things})" for row in rows.itertuples()]
     lines = []
     for sign, said in (("+", "above"), ("-", "below")):
         parts = [plain(part).replace(" ", "\u00a0").replace("-", "−", sign == "-") for part in told
                  if part.startswith(sign)]  # parts are not broken at the end of a line
         text = textwrap.fill(f"{said}: {', '.join(parts)}", WIDTH, subsequent_indent=7 * " ")
         lines += [text.replace("\u00a0", " ")] if parts else []
-    beside = "what others make of such films" if by_feature else "their own mean"
+    beside = f"what others make of such {things}" if by_feature else "their own mean"
     return "\n".join([f"in stars, beside {beside}", *lines]) if lines else ""
 
 # %% ../../nbs/70_doors.person.ipynb #d1f00010

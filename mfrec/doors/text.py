@@ -29,6 +29,7 @@ from .places import CHUNK, Member
 from ..errors import DataError
 from ..kernel.progress import progress_bar
 from ..ratings.frames import first_bad
+from ..ratings.items import check_once
 
 # %% ../../nbs/61_doors.text.ipynb #61b00007
 MARKS = (",", ";", "\t", "|")  # between fields
@@ -216,7 +217,7 @@ class Watch:
             ends = np.flatnonzero(codes[1:] == ord("\n")) + 1
             self.breaks = bool(((odd + np.searchsorted(at, ends)) % 2 == 1).any())
         before, behind = codes[opening[opening > 0] - 1], codes[closing[closing < len(codes) - 1] + 1]
-        self.standard &= bool(self.edge[before].all() and self.edge[behind].all())
+        self.standard &= bool(self.edge.take(before).all() and self.edge.take(behind).all())
 
 # %% ../../nbs/61_doors.text.ipynb #61b00011
 BETWEEN = "\x1f"  # takes the place of ::
@@ -375,8 +376,9 @@ def plain_column(column: pa.ChunkedArray) -> pd.Series:
     return text
 
 
-def read_frame(member: Member, dialect: Dialect, ids: dict[str, bool]) -> pd.DataFrame:
-    "All columns of a text file as a frame; those of `ids` are read as ids, as text where that is True."
+def read_frame(member: Member, dialect: Dialect, ids: dict[str, bool], once: bool = False) -> pd.DataFrame:
+    """All columns of a text file as a frame; those of `ids` are read as ids, as text where that is True, and
+    refused if one stands twice where `once` is True."""
     found = read_text(member, dialect)
     at, frame = partial(line_of, member, found.dialect), {}
     for number, (name, column) in enumerate(found.columns.items()):
@@ -385,6 +387,8 @@ def read_frame(member: Member, dialect: Dialect, ids: dict[str, bool]) -> pd.Dat
             raise DataError(f"{member}: column {name} has no id in {empty}; drop these rows")
         if name in ids and len(column):
             frame[name] = raw_ids(column, f"{member}, column {name}", at, ids[name])
+            if once:
+                check_once(pd.Series(frame[name], name=name), str(member), at)
         else:
             frame[name or f"Unnamed: {number}"] = plain_column(column)
     if not len(next(iter(frame.values()))):

@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils.extmath import randomized_svd
 
 from ..errors import SettingError
+from .machine import ALONE, Workers
+from .vectors import singular_vectors
 from ..ratings.rows import ByRow, Interactions, by_row, record
 
 # %% ../../nbs/15_kernel.taste.ipynb #3ba08923
@@ -66,7 +67,8 @@ def _scaled(rows: sparse.spmatrix, basis: np.ndarray, scale: np.ndarray) -> tupl
     return (features / unit).astype(np.float32), (basis * scale[:, None] / unit).astype(np.float32)
 
 # %% ../../nbs/15_kernel.taste.ipynb #8b2c74e9
-def taste_features(data: Interactions, n_features: int = 64, seed: int = 0) -> Taste:
+def taste_features(data: Interactions, n_features: int = 64, seed: int = 0,
+                   workers: Workers = ALONE) -> Taste:
     """Taste features of users and items from which pairs were rated, the stars left aside; strongest first.
 
     Each side is scaled so that a row's squared length is 1 on average.
@@ -76,9 +78,11 @@ def taste_features(data: Interactions, n_features: int = 64, seed: int = 0) -> T
     data : Interactions
         Training ratings by position; only which pairs there are counts.
     n_features : int, default 64
-        How many; at most as many as the smaller side has rows less one.
+        How many; at most as many as the smaller side has rows less one, or fewer where fewer say something.
     seed : int, default 0
         Of the random vectors that the decomposition starts from.
+    workers : Workers, optional
+        Threads that share the work.
 
     Returns
     -------
@@ -101,8 +105,7 @@ def taste_features(data: Interactions, n_features: int = 64, seed: int = 0) -> T
     item_damping, items = _raised(data.item_counts)
     values = users[data.users] * items[data.items]
     matrix = sparse.csr_matrix((values, (data.users, data.items)), shape=(data.n_users, data.n_items))
-    left, _, right = randomized_svd(matrix, rank, n_iter=2, power_iteration_normalizer="LU", transpose=True,
-                                    random_state=seed)
-    user, of_item = _scaled(matrix, right.T, items)
-    item, of_user = _scaled(matrix.T, left, users)
+    vectors, values = singular_vectors(matrix, rank, seed, workers, exact=4 * rank)
+    user, of_item = _scaled(matrix, vectors, items)
+    item, of_user = _scaled(matrix.T, user / values, users)
     return Taste(user, item, TasteBasis(of_item, user_damping), TasteBasis(of_user, item_damping))

@@ -4,15 +4,15 @@
 
 # %% auto #0
 __all__ = ['NO_GENRES', 'MARKS', 'JOINTS', 'USUAL', 'PLAIN_IDS', 'TELLING', 'year_of', 'years_of_dates', 'split_genres', 'listed',
-           'text_of', 'genres_of', 'mark_between', 'narrow_ids', 'find_item_column', 'find_told', 'make_items',
-           'titles_of', 'catalogue_of']
+           'text_of', 'genres_of', 'mark_between', 'narrow_ids', 'check_once', 'find_item_column', 'find_told',
+           'make_items', 'titles_of', 'catalogue_of']
 
 # %% ../../nbs/02_ratings.items.ipynb #e3a00003
 import ast
 import json
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 
 import numpy as np
@@ -112,13 +112,18 @@ def narrow_ids(values: np.ndarray) -> np.ndarray | pd.Series:
     return values.astype(np.int32 if -2**31 <= low and high < 2**31 else np.int64, copy=False)
 
 
-def _item_ids(ids: pd.Series, where: str) -> pd.Series | np.ndarray:
-    "The ids of items (n_items,), whole ones as integers; DataError if one is missing or stands twice."
-    check_ids(ids, where)
+def check_once(ids: pd.Series, where: str, at: Callable[[int], str] = "row {}".format) -> None:
+    "Raise DataError, naming column, row and value, if an id stands twice."
     again = ids.duplicated().to_numpy()
     if again.any():
         raise DataError(f"{where}: column {ids.name} has once more the id {ids.iloc[int(again.argmax())]} in "
-                        f"{first_bad(again)}; drop these rows")
+                        f"{first_bad(again, at)}; drop these rows")
+
+
+def _item_ids(ids: pd.Series, where: str) -> pd.Series | np.ndarray:
+    "The ids of items (n_items,), whole ones as integers; DataError if one is missing or stands twice."
+    check_ids(ids, where)
+    check_once(ids, where)
     whole = len(ids) > 0 and (ids.dtype.kind in "iuf" or pd.api.types.infer_dtype(ids) == "integer")
     return narrow_ids(ids.to_numpy().astype(np.int64)) if whole and ids.dtype != np.uint64 else ids
 

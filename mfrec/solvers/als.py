@@ -314,7 +314,7 @@ def solve_in_turn(als: ALSMF, data: Interactions, content: Content, passes: Pass
                  f"ALSMF with {k} factors on {len(data):,} ratings")
     watched = passes.validation and on_device(passes.validation.standardized(data.units), device)
     with Workers(als.n_jobs, device) as workers:  # one torch thread outside: no sum depends on n_jobs
-        taste = taste_features(table, n_taste, als.seed) if n_taste else None
+        taste = taste_features(table, n_taste, als.seed, workers) if n_taste else None
         prior = ridge_prior(k, reg, 0.0 if learn else als.reg_per_rating, device)
         of_users = side_features(taste and taste.user, content.user, data.user_counts)
         of_items = side_features(taste and taste.item, content.item, data.item_counts)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..errors import SettingError, TrainingError
 from ..kernel.features import Content, SideContent
-from ..kernel.machine import Workers, check_whole, on_device, pick_device
+from ..kernel.machine import ALONE, Workers, check_whole, on_device, pick_device
 from ..kernel.memory import check_memory
 from ..kernel.mean_pair import PairMean
 from ..kernel.passes import Passes
@@ -49,9 +49,10 @@ class FeatureBlocks(NamedTuple):
         return [np.hstack([own[:, :n_taste], given]) for own, given in zip(taste, self.given)]
 
 
-def feature_blocks(data: Interactions, n_taste: int, content: Content, seed: int) -> FeatureBlocks:
+def feature_blocks(data: Interactions, n_taste: int, content: Content, seed: int,
+                   workers: Workers = ALONE) -> FeatureBlocks:
     "The features of a table's users and items."
-    taste = taste_features(data, n_taste, seed) if n_taste else no_taste(data)
+    taste = taste_features(data, n_taste, seed, workers) if n_taste else no_taste(data)
     given = [given_features(content.user, data.user_counts), given_features(content.item, data.item_counts)]
     sizes = [max(float(np.square(table).sum(1).mean()) ** 0.5, 1e-6) for table in given]
     return FeatureBlocks(taste, [table / size for table, size in zip(given, sizes)], sizes)
@@ -368,7 +369,7 @@ def sample(bayes: BayesianMF, data: Interactions, content: Content, passes: Pass
     check_memory(chain_bytes(data, wide, n_taste) + content.n_bytes(data.n_users),
                  f"BayesianMF with {k} factors on {len(data):,} ratings")
     with Workers(bayes.n_jobs, device) as workers:  # one torch thread outside: no sum depends on n_jobs
-        blocks = feature_blocks(data, n_taste, content, bayes.seed)
+        blocks = feature_blocks(data, n_taste, content, bayes.seed, workers)
         start = start_rows(data.standardized(), k, blocks, bayes.seed, device, workers, passes)
         sampler, first = start_chain(data, start, levels, blocks, bayes.seed, workers, bayes.user_slopes)
         rows = passes.validation

@@ -20,7 +20,8 @@ from ..errors import DataError
 from ..kernel.machine import ALONE, Workers, check_seed, torch_threads
 from ..kernel.progress import progress_bar
 from ..ratings.rows import Interactions
-from ..kernel.interest import EXACT, Interest, interest_of, lists_of, scaled_choices, singular_vectors
+from ..kernel.interest import Interest, interest_of, lists_of, scaled_choices
+from ..kernel.vectors import EXACT, singular_vectors
 
 # %% ../../nbs/45_use.choice.ipynb #7c1e4511
 DAY = 86_400.0  # seconds
