@@ -22,7 +22,8 @@ if TYPE_CHECKING:  # the chapters whose functions are methods of every fitted mo
     from mfrec.model import predict as predicting, preferences as liking
     from mfrec.model.records import Model
     from mfrec.use import filters as finding, liking as wishing, persist as keeping
-    from mfrec.use import recommend as recommending, updates as updating
+    from mfrec.use import alike as resembling, recommend as recommending, together as sharing
+    from mfrec.use import updates as updating
 
 # %% ../../nbs/19_model.methods.ipynb #3a5b1dd1
 P = ParamSpec("P")
@@ -38,6 +39,8 @@ CHAPTERS = {  # and the methods that each defines
     "mfrec.use.filters": ("find_items",),
     "mfrec.use.liking": ("with_interest",),
     "mfrec.use.recommend": ("recommend",),
+    "mfrec.use.alike": ("similar_items", "similar_users"),
+    "mfrec.use.together": ("together", "taste_match", "disagreements"),
 }
 
 
@@ -93,6 +96,11 @@ class Fitted:
         find_items = method_of(finding.find_items)
         with_interest = wishing.with_interest
         recommend = recommending.recommend
+        similar_items = resembling.similar_items
+        similar_users = method_of(resembling.similar_users)
+        together = sharing.together
+        taste_match = method_of(sharing.taste_match)
+        disagreements = method_of(sharing.disagreements)
 
     @property
     def classes_(self) -> np.ndarray:
