@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .asking import find, me, recommend
+from .circle import similar, together
 from .options import (
     BASIS, SOLVERS, SPLITS, AsJson, DataArg, Decades, Duplicates, Factors, Genres, ItemCol, ItemColumns,
     Items, KeepRatings, ModelDir, ModelOut, MoreItems, MoreUsers, RatingCol, Seed, Solver, TasteFeatures,
@@ -242,6 +243,8 @@ def preferences(model_dir: SeeingDir, user: UserArg):
 app.command()(recommend)
 app.command()(me)
 app.command()(find)
+app.command()(similar)
+app.command()(together)
 
 # %% ../../nbs/71_doors.command.ipynb #f233ca6a
 PlotsOut = Annotated[Path, typer.Option(metavar="DIR", help="Folder for the two plots.")]

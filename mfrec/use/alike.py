@@ -7,8 +7,6 @@ __all__ = ['WAYS', 'FEW', 'cosines', 'damped', 'likeness', 'rated_both', 'neares
            'similar_users']
 
 # %% ../../nbs/50_use.alike.ipynb #50a00004
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -75,7 +73,7 @@ def nearest(model: Model, at: int, similarity: np.ndarray, n: int,
     return best, frame if support is None else frame.assign(n_both=support[best])
 
 # %% ../../nbs/50_use.alike.ipynb #50a00011
-def place_of_item(model: Model, item: Any, told: pd.DataFrame | None) -> int:
+def place_of_item(model: Model, item: int | str, told: pd.DataFrame | None) -> int:
     "Position of an item named by id or title. Raises UnknownIdError for an id that the model does not know."
     (name,) = ids_named(model, [item], told, "item")
     places = {known: place for place, known in enumerate(model.item.ids.classes_.tolist())}
@@ -86,7 +84,7 @@ def place_of_item(model: Model, item: Any, told: pd.DataFrame | None) -> int:
 
 
 @own_method
-def similar_items(self: Fitted, item: Any, n: int = 10, *, by: str = "both",
+def similar_items(self: Fitted, item: int | str, n: int = 10, *, by: str = "both",
                   items: pd.DataFrame | None = None) -> pd.DataFrame:
     """What is like an item: liked by the same people, chosen by the same people, or both.
 
@@ -141,7 +139,7 @@ def similar_items(self: Fitted, item: Any, n: int = 10, *, by: str = "both",
 
 # %% ../../nbs/50_use.alike.ipynb #50a00021
 @fitted_method
-def similar_users(model: Model, user: Any, n: int = 10) -> pd.DataFrame:
+def similar_users(model: Model, user: int | str, n: int = 10) -> pd.DataFrame:
     """Whose taste is like that of a user: who likes the same items, beyond the biases.
 
     Parameters

@@ -78,7 +78,8 @@ def _(errors: Draws, model: Model, users: np.ndarray, items: np.ndarray) -> np.n
 
 @shared_errors.register
 def _(errors: Spread, model: Model, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-    p, theirs, k = model.user.factors[users], Spread.of(model.item).spread[items], model.n_factors
+    p, k = model.user.factors[users], model.n_factors
+    theirs = Spread.of(model.item).spread[items]
     with_bias = (theirs[:, k:2 * k] @ p.T)[..., None]
     covariance = np.einsum("uk,ik,vk->iuv", p, theirs[:, :k], p, optimize=True, dtype=np.float64)
     covariance += with_bias + with_bias.swapaxes(1, 2) + theirs[:, 2 * k, None, None]
@@ -291,7 +292,8 @@ def _(errors: Draws, model: Model, users: np.ndarray) -> np.ndarray:
 
 @gap_variance.register
 def _(errors: Spread, model: Model, users: np.ndarray) -> np.ndarray:
-    k, q, p = model.n_factors, model.item.factors, model.user.factors[users]
+    p, q = model.user.factors[users], model.item.factors
+    k = model.n_factors
     of_items, own = Spread.of(model.item).spread[:-1, :k], errors.spread[users].sum(0)
     return of_items @ ((p[0] - p[1]) ** 2 + own[:k]) + q ** 2 @ own[:k] + 2 * q @ own[k:2 * k] + own[2 * k]
 
