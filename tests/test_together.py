@@ -59,6 +59,15 @@ def test_the_best_of_everything(model, rated):
             assert np.allclose(found[f"liked {user}"], single[place, at], atol=1e-5)
 
 
+def test_blocks_of_items_change_nothing(model, rated, monkeypatch):
+    "Sixteen items at a time, until no other can reach the list."
+    trio = three(rated)
+    expected = {how: model.together(trio, 12, how=how) for how in HOWS}
+    monkeypatch.setattr("mfrec.use.together.ENTRIES", 1)
+    for how in HOWS:
+        pd.testing.assert_frame_equal(model.together(trio, 12, how=how), expected[how], rtol=1e-4)
+
+
 def test_single_chances_are_those_of_recommend(model, rated):
     trio = three(rated)
     people = company_of(model, trio, None)
@@ -245,5 +254,8 @@ def test_on_the_command_line(als, items, rated, tmp_path, capsys, monkeypatch):
                          tmp_path / "all.csv", "-n", 3, "--out", tmp_path / "list.csv")
     assert code == 0 and "3 items written" in out, err
     assert {"stars ann", "liked all"} <= set(pd.read_csv(tmp_path / "list.csv"))
+    code, out, _ = run("together", tmp_path / "model", "--export", tmp_path / "ann.csv", "--export",
+                       tmp_path / "all.csv", "-n", 3)
+    assert code == 0 and " all  chance  1 all  2 ann " in out  # a name that is also a column's
     code, out, err = run("together", tmp_path / "model", "--user", one)
     assert code == 2 and "two people at least" in err

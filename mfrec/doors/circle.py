@@ -104,7 +104,8 @@ def exports_of(model: "Model", places: Sequence[Path]) -> tuple["DataFrame", "Da
     names = [place.name.partition(".")[0] for place in places]
     if twice := [name for name in names if names.count(name) > 1]:
         raise DataError(f"--export: two files are called {twice[0]}; name each after its person")
-    user, item, ratings, watched = str(model.columns.user), str(model.columns.item), [], []
+    user, item = str(model.columns.user), str(model.columns.item)
+    ratings, watched = [], []
     for name, place in zip(names, places):
         person = read_person(model, place)
         ratings.append(person.ratings.assign(**{user: name}))
