@@ -77,6 +77,12 @@ def seeing(observer, rated, items, users):
     return clone(observer).fit(rated, items=items, users=users)
 
 
+@pytest.fixture(params=SEEING, scope="session")
+def choosing(request, rated, items, users):
+    "Every solver with features of both sides and interest; a ninth of its films have no ratings."
+    return clone(SEEING[request.param]).fit(rated, items=items, users=users).with_interest().model_
+
+
 def real_path(name: str) -> Path:
     """The folder of a real data set, from $MFREC_DATA or ../shared/data;
     the test is skipped where it is missing."""

@@ -29,6 +29,7 @@ ITEMS = mfrec.sample_items(1_000, seed=3)
 TRAIN, TEST = mfrec.split_random(RATINGS, seed=1)
 PREDICTED = np.full(len(TEST), 3.0)
 USER = int(TRAIN.userId.iloc[0])
+PAIR = [int(user) for user in TRAIN.userId.unique()[:2]]
 ESTIMATOR = mfrec.ALSMF(n_factors=2, n_sweeps=2, n_taste=4, n_jobs=1).fit(TRAIN, items=ITEMS, progress=False)
 MODEL = ESTIMATOR.with_interest(seed=0).model_
 LEVELS = mfrec.BayesianMF(n_factors=2, n_samples=4, burn_in=1, n_taste=0, n_jobs=1)
@@ -160,6 +161,8 @@ METHODS = {
     "partial_fit": {"ratings": TEST},
     "save": {"path": "a model"}, "with_interest": {}, "recommend": {"users": [USER]},
     "find_items": {"text": "the"},
+    "similar_items": {"item": int(TRAIN.movieId.iloc[0])}, "similar_users": {"user": USER},
+    "together": {"users": PAIR}, "taste_match": {"users": PAIR}, "disagreements": {"users": PAIR},
 }
 FITS = {"BiasModel": {}, "ALSMF": {"n_factors": 2, "n_sweeps": 2, "n_taste": 4, "n_jobs": 1},
         "AdamMF": {"n_factors": 2, "n_epochs": 1, "n_jobs": 1},

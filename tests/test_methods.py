@@ -89,7 +89,7 @@ def alone(program, *args):
 
 def calls(rows, items, folder):
     "{method: its arguments}, of one with and one without a name."
-    user = rows["userId"].iloc[0]
+    user, both = rows["userId"].iloc[0], rows["userId"].unique()[:2].tolist()
     people, films = rows.assign(userId=-rows["userId"] - 1), rows.assign(movieId=-rows["movieId"] - 1)
     one = items.head(1).assign(movieId=-1)
     known = {"clip": False}
@@ -104,8 +104,13 @@ def calls(rows, items, folder):
         "update": ((people,), {}), "partial_fit": ((people,), {}), "save": ((folder,), {}),
         "find_items": (("the",), {"n": 3}), "with_interest": ((), {"seed": 1}),
         "recommend": ((user,), {"n": 3, "items": items}),
+<<<<<<< HEAD
         "explain": ((user, rows["movieId"].iloc[0]), {"items": items}),
         "why": ((user, rows["movieId"].iloc[0]), {"items": items}),
+=======
+        "similar_items": ((rows["movieId"].iloc[0],), {"n": 3}), "similar_users": ((user,), {"n": 3}),
+        "together": ((both,), {"n": 3}), "taste_match": ((both,), {}), "disagreements": ((both,), {"n": 3}),
+>>>>>>> ha-27
     }
 
 

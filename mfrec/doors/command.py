@@ -16,13 +16,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .asking import explain, find, me, recommend
-from .options import (
+<<<<<<< /tmp/tmpjvf9k3y2
+from mfrec.doors.asking import explain, find, me, recommend
+=======
+from mfrec.doors.asking import find, me, recommend
+from mfrec.doors.circle import similar, together
+>>>>>>> /tmp/tmphno5zu2e
+from mfrec.doors.options import (
     BASIS, SOLVERS, SPLITS, AsJson, DataArg, Decades, Duplicates, Factors, Genres, ItemCol, ItemColumns,
     Items, KeepRatings, ModelDir, ModelOut, MoreItems, MoreUsers, RatingCol, Seed, Solver, TasteFeatures,
     Reading, TimeCol, UserCol, UserColumns, UserSlopes, Users, check_name, reads)
-from .saying import say, spoken
-from ..errors import SettingError
+from mfrec.doors.saying import say, spoken
+from mfrec.errors import SettingError
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -243,6 +248,8 @@ app.command()(recommend)
 app.command()(explain)
 app.command()(me)
 app.command()(find)
+app.command()(similar)
+app.command()(together)
 
 # %% ../../nbs/71_doors.command.ipynb #f233ca6a
 PlotsOut = Annotated[Path, typer.Option(metavar="DIR", help="Folder for the two plots.")]

@@ -14,15 +14,20 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, ParamSpec
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
-from ..kernel.arguments import check_arguments, checked
-from .link import Numbers
+from mfrec.kernel.arguments import check_arguments, checked
+from mfrec.model.link import Numbers
 
 if TYPE_CHECKING:  # the chapters whose functions are methods of every fitted model
     from mfrec.model import chances as likely, evaluate as judging, fold_in as folding
     from mfrec.model import predict as predicting, preferences as liking
     from mfrec.model.records import Model
     from mfrec.use import filters as finding, liking as wishing, persist as keeping
+<<<<<<< /tmp/tmpvxi3lx2a
     from mfrec.use import reasons as reasoning, recommend as recommending, updates as updating
+=======
+    from mfrec.use import alike as resembling, recommend as recommending, together as sharing
+    from mfrec.use import updates as updating
+>>>>>>> /tmp/tmpa_5k837p
 
 # %% ../../nbs/19_model.methods.ipynb #3a5b1dd1
 P = ParamSpec("P")
@@ -39,6 +44,8 @@ CHAPTERS = {  # and the methods that each defines
     "mfrec.use.liking": ("with_interest",),
     "mfrec.use.reasons": ("explain", "why"),
     "mfrec.use.recommend": ("recommend",),
+    "mfrec.use.alike": ("similar_items", "similar_users"),
+    "mfrec.use.together": ("together", "taste_match", "disagreements"),
 }
 
 
@@ -96,6 +103,11 @@ class Fitted:
         explain = method_of(reasoning.explain)
         why = method_of(reasoning.why)
         recommend = recommending.recommend
+        similar_items = resembling.similar_items
+        similar_users = method_of(resembling.similar_users)
+        together = sharing.together
+        taste_match = method_of(sharing.taste_match)
+        disagreements = method_of(sharing.disagreements)
 
     @property
     def classes_(self) -> np.ndarray:
