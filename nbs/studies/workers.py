@@ -1,0 +1,1280 @@
+"""Workers of the studies: long runs on real ratings, and the tables in which their results are kept.
+
+    python nbs/studies/workers.py COMMAND --help
+
+A study loads its tables with `results` and draws; nothing is measured in a notebook. `fit`, `known` and
+`tune-peers` are run by the Python of an environment that has the peers, and need nothing of mfrec:
+
+    python3.11 -m venv peers && peers/bin/pip install scikit-surprise lenskit==2025.8 cmfrec myfm optuna \\
+        pandas pyarrow "setuptools<81"
+
+The sets are found through MFREC_DATA, the peers' Python through MFREC_PEERS_PYTHON.
+"""
+from __future__ import annotations
+
+import argparse
+import hashlib
+import itertools
+import json
+import operator
+import os
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+try:
+    import mfrec
+    import torch
+    from scipy.special import ndtr, ndtri
+    from scipy.stats import kurtosis
+    from sklearn.linear_model import Ridge
+    from mfrec.kernel.interest import lists_of
+    from mfrec.kernel.machine import Workers
+    from mfrec.ratings.frames import find_columns
+    from mfrec.ratings.ids import IdEncoder
+    from mfrec.ratings.rows import Interactions
+    from mfrec.solvers import als
+    from mfrec.use import choice as choosing
+except ImportError:  # the peers' Python
+    mfrec = None
+
+HERE = Path(__file__).parent
+SOLVERS = {"bias": "BiasModel", "adam": "AdamMF", "als": "ALSMF", "bayes": "BayesianMF"}
+MASKS = ("ml-latest-small", "ml-100k", "movietweetings", "ml-1m-timed", "ml-1m", "goodbooks-10k")
+DATED = ("ml-latest-small", "ml-100k", "movietweetings", "ml-1m-timed")
+
+
+# Tables
+
+
+def results(name):
+    "The tables of a study as frames, by name."
+    found = json.loads((HERE / name).read_text(encoding="utf-8"))
+    return {key: pd.DataFrame(one["rows"], columns=one["index"] + one["columns"]).set_index(one["index"])
+            for key, one in found.items()}
+
+
+def lines(rows):
+    "Rows as json, one a line."
+    return "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n]\n"
+
+
+def solver(name, **settings):
+    return getattr(mfrec, SOLVERS[name])(**settings)
+
+
+def read(name):
+    return mfrec.read_ratings(name, on_duplicates="last")
+
+
+def read_plain(name):
+    "Ratings as user, item, rating and, where dated, timestamp."
+    ratings = read(name)
+    cols = find_columns(ratings)
+    names = {cols.user: "user", cols.item: "item", cols.rating: "rating", cols.time: "timestamp"}
+    return ratings.rename(columns=names)[[new for old, new in names.items() if old]]
+
+
+def read_known(name):
+    "What is known: items as item, genres, year; users as user, age, gender, occupation, or None."
+    items = mfrec.read_items(name)
+    items = items.rename(columns={items.columns[0]: "item"})[["item", "genres", "year"]]
+    if name not in ("ml-100k", "ml-1m", "ml-1m-timed"):
+        return items, None
+    # the ratings with times are a part of ML-1M's, with the same ids
+    users = mfrec.read_users(name.removesuffix("-timed"))
+    return items, users.rename(columns={users.columns[0]: "user"})[["user", "age", "gender", "occupation"]]
+
+
+PEERS = os.environ.get("MFREC_PEERS_PYTHON", "peers/bin/python")
+
+
+def in_a_process(command, python, job, threads=None, **frames):
+    """Predictions and figures of a job of `fit` or `known`, run by the given Python with so many threads
+    (all, if None); frames go by parquet."""
+    threads = threads or os.cpu_count()
+    limits = ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "RAYON_NUM", "LK_NUM", "LK_NUM_BACKEND")
+    with tempfile.TemporaryDirectory() as folder:
+        for part, frame in frames.items():
+            frame.to_parquet(f"{folder}/{part}.parquet", index=False)
+        job = job | {"threads": threads, "predictions": f"{folder}/predictions.npy"}
+        job |= {part: f"{folder}/{part}.parquet" for part in frames}
+        Path(folder, "job.json").write_text(json.dumps(job))
+        done = subprocess.run(
+            [python, __file__, command, f"{folder}/job.json"], capture_output=True, text=True,
+            env=os.environ | {f"{limit}_THREADS": str(threads) for limit in limits},
+        )
+        if done.returncode:
+            raise RuntimeError(done.stderr[-2000:])
+        return np.load(job["predictions"]), json.loads(done.stdout.splitlines()[-1])
+
+
+# Peers: one fit, in a process of its own
+
+
+def memory(field):
+    "VmRSS (now) or VmHWM (peak) of this process, in MB of 2**20 bytes."
+    return int(re.search(rf"{field}:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+
+
+def positions(known, ids):
+    "Where each id stands among the sorted `known`, -1 for those that are not there."
+    at = np.searchsorted(known, ids).clip(max=len(known) - 1)
+    return np.where(known[at] == ids, at, -1)
+
+
+def damped_biases(train, damping=5.0, sweeps=10):
+    "The fallback: mean + user bias + item bias; an unknown user or item has bias 0."
+    mean = train.rating.mean()
+    user, item = pd.Series(0.0, train.user.unique()), pd.Series(0.0, train.item.unique())
+    for _ in range(sweeps):
+        for side, bias, other_side, other in (("item", item, "user", user), ("user", user, "item", item)):
+            rest = (train.rating - mean - train[other_side].map(other)).groupby(train[side])
+            bias.update(rest.sum() / (rest.size() + damping))
+    return lambda test: (mean + test.user.map(user).fillna(0) + test.item.map(item).fillna(0)).to_numpy()
+
+
+# Each function below takes the training frame, parameters and threads, and returns a function from test
+# frame to predictions (nan where there is none). What a library needs is imported before the clock starts.
+
+
+def surprise_model(kind):
+    def fit(train, params, threads):
+        import surprise
+        reader = surprise.Reader(rating_scale=(train.rating.min(), train.rating.max()))
+        data = surprise.Dataset.load_from_df(train[["user", "item", "rating"]], reader).build_full_trainset()
+        params = dict(params)
+        if kind.startswith("KNN"):
+            similarity = {
+                "name": params.pop("similarity", "pearson_baseline"),
+                "shrinkage": params.pop("shrinkage", 100),
+            }
+            params |= {"sim_options": {**similarity, "user_based": False}, "verbose": False}
+        else:
+            params |= {"random_state": 0}
+        model = getattr(surprise, kind)(**params).fit(data)
+        return lambda test: np.array([
+            model.predict(u, i).est for u, i in zip(test.user.tolist(), test.item.tolist())
+        ])
+
+    return fit
+
+
+def lenskit_biased_mf(train, params, threads):
+    from lenskit.als import BiasedMFScorer
+    from lenskit.data import ItemList, from_interactions_df
+    data = from_interactions_df(train.rename(columns={"user": "user_id", "item": "item_id"}))
+    model = BiasedMFScorer(**params)
+    model.train(data)
+
+    def predict(test):
+        out = pd.Series(np.nan, test.index)
+        for user, rows in test.groupby("user"):
+            out[rows.index] = model(user, ItemList(item_ids=rows.item.to_numpy())).scores("numpy")
+        return out.to_numpy()
+    return predict
+
+
+def cmfrec_model(train, params, threads):
+    from cmfrec import CMF
+    model = CMF(**{"verbose": False, "nthreads": threads, "random_state": 0, **params})
+    model.fit(train.rename(columns={"user": "UserId", "item": "ItemId", "rating": "Rating"}))
+    users, items = np.sort(train.user.unique()), np.sort(train.item.unique())
+
+    def predict(test):
+        out = np.full(len(test), np.nan)
+        known = (positions(users, test.user.to_numpy()) >= 0) & (positions(items, test.item.to_numpy()) >= 0)
+        out[known] = model.predict(test.user.to_numpy()[known], test.item.to_numpy()[known])
+        return out
+    return predict
+
+
+def features_of(items, path):
+    """The 0/1 matrix of each item's features, from a parquet file with the columns item and features (a list
+    per row)."""
+    table = pd.read_parquet(path).explode("features").dropna()
+    table = table[positions(items, table.item.to_numpy()) >= 0]
+    names = np.sort(table.features.unique())
+    at = positions(items, table.item.to_numpy()), positions(names, table.features.to_numpy())
+    return sparse_matrix(at, (len(items), len(names)))
+
+
+def sparse_matrix(at, shape):
+    "A sparse matrix of ones at the given rows and columns."
+    from scipy import sparse
+    return sparse.csr_matrix((np.ones(len(at[0])), at), shape=shape)
+
+
+def myfm_sides(train, params):
+    """The known ids of both sides and their rows: one-hot id, who rated what by 1/sqrt(count),
+    and for items any features."""
+    from scipy import sparse
+    users, items = np.sort(train.user.unique()), np.sort(train.item.unique())
+    at = positions(users, train.user.to_numpy()), positions(items, train.item.to_numpy())
+    seen = sparse_matrix(at, (len(users), len(items)))
+
+    def scaled(m):
+        return sparse.diags(1 / np.sqrt(np.asarray(m.sum(axis=1)).ravel())) @ m
+
+    user_parts = [sparse.identity(len(users))] + [scaled(seen)] * params["user_implicit"]
+    item_parts = [sparse.identity(len(items))] + [scaled(seen.T.tocsr())] * params["item_implicit"]
+    if params["items"]:
+        item_parts.append(features_of(items, params["items"]))
+
+    def stack(parts):
+        "The parts side by side, and a last row, all zero, for an unknown id."
+        empty = sparse.csr_matrix((1, sum(m.shape[1] for m in parts)))
+        return sparse.vstack([sparse.hstack(parts), empty], format="csr")
+
+    sizes = [m.shape[1] for m in user_parts + item_parts]
+    return ((users, stack(user_parts)), (items, stack(item_parts))), sizes
+
+
+def myfm_model(train, params, threads):
+    """Ids, the user's rated items and the item's raters, as in myFM's own MovieLens 1M example.
+
+    Entries of `params`: `rank`, `n_iter`, `user_implicit`, `item_implicit`, `items` (parquet with item and
+    features), `ordered`.
+    """
+    import myfm
+
+    params = {
+        "rank": 10, "n_iter": 200, "user_implicit": True, "item_implicit": True, "items": None,
+        "ordered": False, **params
+    }
+    sides, sizes = myfm_sides(train, params)
+
+    def blocks(frame):
+        "One row of features per distinct id, and for each rating the row that it uses."
+        result = []
+        for (known, features), ids in zip(sides, (frame.user.to_numpy(), frame.item.to_numpy())):
+            at = positions(known, ids)
+            rows, where = np.unique(np.where(at < 0, len(known), at), return_inverse=True)
+            result.append(myfm.RelationBlock(where.tolist(), features[rows]))
+        return result
+
+    values = np.sort(train.rating.unique())
+    target = np.searchsorted(values, train.rating) if params["ordered"] else train.rating.to_numpy(np.float64)
+    model = (myfm.MyFMOrderedProbit if params["ordered"] else myfm.MyFMRegressor)(
+        rank=params["rank"], random_seed=42
+    )
+    model.fit(None, target, X_rel=blocks(train), n_iter=params["n_iter"], group_shapes=sizes)
+    if params["ordered"]:
+        return lambda test: model.predict_proba(None, blocks(test), n_workers=threads) @ values
+    return lambda test: model.predict(None, blocks(test), n_workers=threads)
+
+
+def mfrec_model(name):
+    make = operator.attrgetter(name)(mfrec)  # a class, or a constructor such as ALSMF.quick, loaded by this
+
+    def fit(train, params, threads):
+        model = make(**params)
+        if "n_jobs" in model.get_params():
+            model.set_params(n_jobs=threads)
+        model.fit(train)
+        return lambda test: model.predict(test)
+    return fit
+
+
+MODELS = {
+    "surprise SVD": surprise_model("SVD"), "surprise SVD++": surprise_model("SVDpp"),
+    "surprise item-kNN": surprise_model("KNNBaseline"), "lenskit BiasedMF": lenskit_biased_mf,
+    "cmfrec": cmfrec_model, "cmfrec implicit": cmfrec_model, "myfm": myfm_model, "myfm ordered": myfm_model
+}
+IMPORTS = {
+    "surprise": "surprise", "lenskit": "lenskit.als", "cmfrec": "cmfrec", "myfm": "myfm", "mfrec": "mfrec"
+}
+
+
+def run_job(job):
+    "Fit and predict as the job says; returns predictions, and a dict of seconds and memory."
+    name, threads = job["model"], job["threads"]
+    library = name.split(" ")[0].split(".")[0]
+    if library in IMPORTS:
+        __import__(IMPORTS[library])
+    if library == "lenskit":
+        from lenskit import parallel
+        parallel.initialize()
+    fit = mfrec_model(name.removeprefix("mfrec.")) if library == "mfrec" else MODELS[name]
+    before = memory("VmRSS")
+    train, test = pd.read_parquet(job["train"]), pd.read_parquet(job["test"], columns=["user", "item"])
+    import pyarrow
+    pyarrow.default_memory_pool().release_unused()  # what reading leaves behind is not the library's
+    start = time.perf_counter()
+    predict = fit(train, dict(job["params"]), threads)
+    fitted = time.perf_counter()
+    peak = memory("VmHWM")
+    predictions = np.asarray(predict(test), dtype=np.float64)
+    done = time.perf_counter()
+    missing = ~np.isfinite(predictions)
+    if missing.any():
+        predictions[missing] = damped_biases(train)(test[missing])
+    predictions = predictions.clip(train.rating.min(), train.rating.max())
+    figures = {
+        "seconds_fit": fitted - start, "seconds_predict": done - fitted, "peak_mb": max(peak - before, 0)
+    }
+    return predictions, {**figures, "filled": int(missing.sum())}
+
+
+def fit(args):
+    "One fit, in a process of its own: predictions of the test rows, seconds and memory."
+    job = json.loads(args.job.read_text())
+    predictions, figures = run_job(job)
+    np.save(job["predictions"], predictions)
+    print(json.dumps(figures))
+
+
+# cmfrec for people and items with and without ratings
+
+
+def fit_known(model, train, features, people):
+    "Fits with what is known of items and users; a frame of ids alone says nothing."
+    known = {}
+    for side, frame, name in (("I", features, "item"), ("U", people, "user")):
+        if frame.shape[1] > 1:
+            rows = frame[frame[name].isin(train[name])].set_index(name).astype(np.float64)
+            known[side] = rows.rename_axis({"item": "ItemId", "user": "UserId"}[name]).reset_index()
+    model.fit(renamed(train), **known)
+
+
+def positions_in(mapping, ids):
+    "Where each id stands in a mapping of cmfrec."
+    mapping = np.asarray(mapping)
+    order = np.argsort(mapping)
+    return order[positions(mapping[order], np.asarray(ids))]
+
+
+def beside_bias(model, items):
+    "The mean and the bias of each (known) item."
+    return model.glob_mean_ + model.item_bias_[positions_in(model.item_mapping_, items)].astype(np.float64)
+
+
+def of_newcomer(model, items, shown, about):
+    """Predictions of some (known) items for one new user,
+    from what this user has shown and what is known of them."""
+    if shown is not None and len(shown):
+        factors, bias = model.factors_warm(
+            X_col=shown.item.to_numpy(), X_val=shown.rating.to_numpy(), return_bias=True, **about
+        )
+        return beside_bias(model, items) + bias + model.B_[positions_in(model.item_mapping_, items)] @ factors
+    return model.predict_cold(items, **about) if about else beside_bias(model, items)
+
+
+def all_pairs(model, train, test, features=None, people=None, shown=None):
+    """Predictions for any pairs: by `predict`, `predict_new`, `factors_warm`, `predict_cold`;
+    else by the bias of the one with ratings, or the mean."""
+    features = train[["item"]] if features is None else features
+    people = train[["user"]] if people is None else people
+    fit_known(model, train, features, people)
+    of_item = features.set_index("item").astype(np.float64)
+    of_user = people.set_index("user").astype(np.float64)
+    old_user, old_item = (test[side].isin(train[side]).to_numpy() for side in ("user", "item"))
+    user = test.user.to_numpy()
+    item = test.item.to_numpy()
+    out = np.full(len(test), float(model.glob_mean_))
+    both = old_user & old_item
+    later_item = old_user & ~old_item
+    later_user = ~old_user & old_item
+    if both.any():
+        out[both] = model.predict(user[both], item[both])
+    if later_item.any() and of_item.shape[1]:
+        out[later_item] = model.predict_new(user[later_item], I=of_item.loc[item[later_item]].to_numpy())
+    elif later_item.any():
+        out[later_item] += model.user_bias_[positions_in(model.user_mapping_, user[later_item])]
+    mine = {} if shown is None else dict(list(shown[shown.item.isin(model.item_mapping_)].groupby("user")))
+    n = test.n.to_numpy() if "n" in test else np.full(len(test), np.inf)
+    for (one, first), where in pd.Series(np.flatnonzero(later_user)).groupby([
+        user[later_user], n[later_user]
+    ]):
+        seen = mine[one][:int(min(first, len(mine[one])))] if one in mine else None
+        out[where] = of_newcomer(
+            model, item[where], seen, {"U": of_user.loc[one].to_numpy()} if of_user.shape[1] else {}
+        )
+    return out
+
+
+def renamed(ratings):
+    names = {"user": "UserId", "item": "ItemId", "rating": "Rating"}
+    return ratings.rename(columns=names)[list(names.values())]
+
+
+def known(args):
+    """cmfrec for people and items with and without ratings, in a process of its own. A job has `params`,
+    `train`, `test` (parquet: user, item, rating), `threads`, `predictions`, and perhaps `features` (item and
+    a column per feature), `people` (the same of users) and `shown` (like train: what people without training
+    ratings have rated; each test row's person the first `n` of them, a column of `test`)."""
+    from cmfrec import CMF
+    job = json.loads(args.job.read_text())
+    train, test = (pd.read_parquet(job[part]) for part in ("train", "test"))
+    more = {part: pd.read_parquet(job[part]) for part in ("features", "people", "shown") if part in job}
+    model = CMF(verbose=False, nthreads=job["threads"], random_state=0, **job["params"])
+    predictions = all_pairs(model, train, test, **more)
+    np.save(job["predictions"], np.clip(predictions, train.rating.min(), train.rating.max()))
+    print(json.dumps({"cmfrec": len(predictions)}))
+
+
+# Settings of the peers
+
+
+SMALL = 150_000  # rows; SVD++ of Surprise runs up to here
+
+
+def cmfrec_space(t):
+    "cmfrec regularises in one of two ways: a penalty per row, or one per rating."
+    per_rating = t.suggest_categorical("scale_lam", [False, True])
+    name, low, high = ("lambda_per_rating", 0.01, 0.5) if per_rating else ("lambda_", 1, 60)
+    return {"k": t.suggest_int("k", 8, 100, log=True), "niter": t.suggest_int("niter", 5, 30),
+            "use_cg": t.suggest_categorical("use_cg", [True, False]), "scale_lam": per_rating,
+            "lambda_": t.suggest_float(name, low, high, log=True)}
+
+
+def cmfrec_implicit_space(t):
+    return {
+        "add_implicit_features": True,
+        "w_implicit": t.suggest_float("w_implicit", 0.05, 5, log=True),
+        **cmfrec_space(t),
+    }
+
+
+def lenskit_space(t):
+    return {
+        "embedding_size": t.suggest_int("embedding_size", 8, 128, log=True),
+        "epochs": t.suggest_int("epochs", 5, 30),
+        "regularization": t.suggest_float("regularization", 0.005, 0.5, log=True),
+        "damping": t.suggest_float("damping", 1, 30, log=True),
+    }
+
+
+def svd_space(t):
+    return {
+        "n_factors": t.suggest_int("n_factors", 5, 200, log=True),
+        "n_epochs": t.suggest_int("n_epochs", 10, 80, log=True),
+        "lr_all": t.suggest_float("lr_all", 0.002, 0.02, log=True),
+        "reg_all": t.suggest_float("reg_all", 0.01, 0.2, log=True),
+    }
+
+
+def svdpp_space(t):
+    return {
+        "n_factors": t.suggest_int("n_factors", 5, 50, log=True),
+        "n_epochs": t.suggest_int("n_epochs", 10, 40, log=True),
+        "lr_all": t.suggest_float("lr_all", 0.003, 0.02, log=True),
+        "reg_all": t.suggest_float("reg_all", 0.01, 0.2, log=True),
+        "cache_ratings": True,
+    }
+
+
+def knn_space(t):
+    return {"k": t.suggest_int("k", 10, 100), "min_k": t.suggest_int("min_k", 1, 10),
+            "shrinkage": t.suggest_float("shrinkage", 5, 300, log=True),
+            "similarity": t.suggest_categorical("similarity", ["pearson_baseline", "msd"])}
+
+
+def myfm_space(t):
+    return {
+        "rank": t.suggest_int("rank", 4, 32),
+        "user_implicit": t.suggest_categorical("user_implicit", [True, False]),
+        "item_implicit": t.suggest_categorical("item_implicit", [True, False]),
+        "n_iter": 50,
+    }
+
+
+SPACES = {
+    "lenskit BiasedMF": lenskit_space, "cmfrec": cmfrec_space, "cmfrec implicit": cmfrec_implicit_space,
+    "surprise SVD": svd_space, "surprise item-kNN": knn_space, "myfm": myfm_space,
+    "surprise SVD++": svdpp_space
+}
+CMFREC = {"k": 40, "niter": 10, "use_cg": True, "scale_lam": False, "lambda_": 10.0}
+DEFAULTS = {
+    "lenskit BiasedMF": {"embedding_size": 50, "epochs": 10, "regularization": 0.1, "damping": 5.0},
+    "cmfrec": CMFREC,
+    "cmfrec implicit": {**CMFREC, "w_implicit": 0.5},
+    "surprise SVD": {"n_factors": 100, "n_epochs": 20, "lr_all": 0.005, "reg_all": 0.02},
+    "surprise item-kNN": {"k": 40, "min_k": 1, "shrinkage": 100.0, "similarity": "pearson_baseline"},
+    "myfm": {"rank": 10, "user_implicit": True, "item_implicit": True},
+    "surprise SVD++": {"n_factors": 20, "n_epochs": 20, "lr_all": 0.007, "reg_all": 0.02},
+}
+
+
+def validation_rows(train, cell):
+    "Which training rows to hold out for the trials."
+    if cell.endswith("-time"):
+        return (train.timestamp > train.timestamp.quantile(0.9)).to_numpy()
+    return np.random.default_rng(1).random(len(train)) < 0.1
+
+
+def objective(model, train, held_out):
+    "RMSE on the validation rows of one trial's settings, clipped and filled as in the final run."
+    low, high = train.rating.min(), train.rating.max()
+    part, check = train[~held_out].reset_index(drop=True), train[held_out].reset_index(drop=True)
+    fallback = damped_biases(part)(check)
+
+    def run(trial):
+        params = SPACES[model](trial)
+        trial.set_user_attr("params", params)
+        predictions = np.asarray(
+            MODELS[model](part[["user", "item", "rating"]], params, 1)(check), dtype=np.float64
+        )
+        predictions = np.where(np.isfinite(predictions), predictions, fallback).clip(low, high)
+        return float(np.sqrt(np.mean((check.rating.to_numpy() - predictions) ** 2)))
+    return run
+
+
+def tune(model, cell, train, seconds, n_trials, earlier):
+    """The best settings found, with the number of trials and what they gained over the defaults;
+    `earlier` is an earlier call's answer."""
+    before = earlier["trials"] if earlier else 0
+    import optuna
+    # a later call draws other settings
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=before, n_startup_trials=6))
+
+    def finished():
+        return [t for t in study.trials if t.value is not None]
+
+    if not earlier:
+        study.enqueue_trial(DEFAULTS[model])
+    run, start = objective(model, train, validation_rows(train, cell)), time.process_time()
+    while (done := before + len(finished())) < n_trials and (
+        done < 3 or time.process_time() - start < seconds
+    ):
+        study.optimize(run, n_trials=1)
+    values = finished()
+    if not values:
+        return earlier
+    found = {
+        "params": study.best_trial.user_attrs["params"],
+        "trials": before + len(values),
+        "validation_rmse": round(study.best_value, 5),
+        "default_rmse": round(values[0].value, 5),
+        "seconds_a_trial": round(float(np.mean([t.duration.total_seconds() for t in values])), 2),
+    }
+    if not earlier:
+        return found
+    kept = (
+        ("params", "validation_rmse", "default_rmse")
+        if earlier["validation_rmse"] <= found["validation_rmse"]
+        else ("default_rmse",)
+    )
+    return found | {key: earlier[key] for key in kept}
+
+
+def tune_peers(args):
+    """Settings of the peers: Optuna trials on validation rows cut from the training rows. Reads
+    FOLDER/SET-SPLIT-train.parquet. Validation rows are a tenth at random for the mask, the last tenth in time
+    for the time split. The first trial is the library's defaults. Trials stop at --trials or, once three are
+    done, after --seconds of processor time; a later call adds what is missing and keeps the better settings.
+    To be run with OMP_NUM_THREADS=1."""
+    import optuna
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    paths = args.folder.glob("*-train.parquet")
+    for cell in args.cells or sorted(path.name.removesuffix("-train.parquet") for path in paths):
+        train = pd.read_parquet(args.folder / f"{cell}-train.parquet")
+        for model in args.models or SPACES:
+            if model == "surprise SVD++" and len(train) > SMALL:
+                continue
+            found = json.loads(args.out.read_text()) if args.out.exists() else {}
+            earlier = found.get(cell, {}).get(model)
+            found.setdefault(cell, {})[model] = tune(model, cell, train, args.seconds, args.trials, earlier)
+            args.out.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+            print(cell, model, found[cell][model], flush=True)
+
+
+# What the study of content compares with
+
+
+def portions(items):
+    "What is known of the items, in four portions."
+    return {
+        "none": None, "genres": mfrec.item_features(items, decades=False),
+        "decades": mfrec.item_features(items, genres=False), "both": mfrec.item_features(items)
+    }
+
+
+def some_people(ratings, share):
+    "The ratings of a random share of the people."
+    return ratings if share == 1 else mfrec.split_users(ratings, share, seed=0).test
+
+
+def people_just_met(ratings, counts):
+    """A tenth of the people is held out: training rows, all but the first of their rows in random order to
+    test on, and by count the first to show."""
+    train, held = mfrec.split_users(ratings, 0.1, seed=0)
+    held = held[held.item.isin(train.item)].sample(frac=1, random_state=0)
+    place = held.groupby("user").cumcount()
+    test = held[place >= max(counts)]
+    return train, test, {n: held[(place < n) & held.user.isin(test.user)] for n in counts}
+
+
+def as_matrix(table, ids):
+    "Features of the ids of an encoder, in its order; zero where there are none."
+    return table.rows(ids.classes_)[0].astype(np.float64)
+
+
+def as_frame(table, id_col="item"):
+    "A feature table as a frame with a column per feature."
+    return pd.DataFrame(table.values, columns=table.schema.names).assign(**{id_col: table.ids.classes_})
+
+
+def content_biases(data, features, biases):
+    "Items' biases as scikit-learn's ridge regression has them from the features, weighted by ratings."
+    return Ridge(alpha=100.0).fit(features, biases, sample_weight=data.item_counts).predict(features)
+
+
+def plain_slopes(data, features, expected, mean):
+    """Slopes and bias of each user, with a fixed ridge, of what `data` has beyond `mean` + what is `expected`
+    of the item; returns predictions for (users, items)."""
+    left, order = data.ratings - mean - expected[data.items], np.argsort(data.users, kind="stable")
+    ends = np.cumsum(data.user_counts)
+    slopes, bias = np.zeros((data.n_users, features.shape[1])), np.zeros(data.n_users)
+    for user in np.flatnonzero(data.user_counts):
+        rows = order[ends[user] - data.user_counts[user]:ends[user]]
+        # the intercept is penalized less
+        x = np.column_stack([features[data.items[rows]], np.full(len(rows), 3.0)])
+        found = np.linalg.solve(x.T @ x + 30.0 * np.eye(x.shape[1]), x.T @ left[rows])
+        slopes[user], bias[user] = found[:-1], 3.0 * found[-1]
+    return lambda users, items: (
+        mean + expected[items] + bias[users] + (features[items] * slopes[users]).sum(1)
+    )
+
+
+def plain_regression(data, features, biases, mean):
+    """The baseline from scikit-learn: what features say of the items, then what each user makes of them;
+    returns predictions for (users, items)."""
+    return plain_slopes(data, features, content_biases(data, features, biases), mean)
+
+
+def without_slopes(model, train, test):
+    """Predictions from what features mean to everybody, and how far each user's ratings lie above that,
+    damped by three ratings."""
+    general = model.user.preferences.mean + model.item.features.values @ model.item.features.slopes
+    users, left = model.user.ids.lookup(train.user), train.rating - general[model.item.ids.lookup(train.item)]
+    biases = np.bincount(users, weights=left) / (np.bincount(users) + 3)
+    return general[model.item.ids.lookup(test.item)] + biases[model.user.ids.lookup(test.user)]
+
+
+def known_to_cmfrec(name, train, test, split="mask", **extra):
+    """Predictions of cmfrec from a process of its own, with the settings that were found for this kind of
+    split; `extra` are the other parts of a job of `known`."""
+    params = json.loads((HERE / "peers_params.json").read_text())[f"{name}-{split}"]["cmfrec"]["params"]
+    # its exact solver takes minutes a fold there
+    params |= {"use_cg": True} if name == "goodbooks-10k" else {}
+    return in_a_process("known", PEERS, {"params": params}, train=train, test=test, **extra)[0]
+
+
+# Errors, seconds and memory by which a change of the code is judged
+
+
+# scales that are not of stars
+TAILS = {
+    "hours": np.exp,
+    "six in ten 5": lambda z: 1.0 + np.searchsorted(ndtri([0.05, 0.1, 0.2, 0.4]), z),
+    "nine in ten 5": lambda z: 1.0 + np.searchsorted(ndtri([0.02, 0.03, 0.05, 0.1]), z),
+    "thumbs 19:1": lambda z: (z > ndtri(0.05)) * 1.0,
+}
+PLANTED = ("thumbs 19:1", "hours")
+
+
+def planted(
+    scale, n_rows=100_000, n_users=2_000, n_items=2_000, n_factors=6, noise=0.62, seed=0, with_rng=False
+):
+    "Made ratings whose scale is not one of stars; if asked for, with the generator as it is then."
+    rng = np.random.default_rng(seed)
+
+    def some(size, spread):
+        weights = np.exp(spread * rng.standard_normal(size))
+        return rng.choice(size, 2 * n_rows, p=weights / weights.sum())
+
+    users, items = np.divmod(
+        rng.permutation(np.unique(some(n_users, 1.0) * n_items + some(n_items, 1.5)))[:n_rows], n_items
+    )
+    p, q = rng.standard_normal((n_users, n_factors)), rng.standard_normal((n_items, n_factors))
+    score = 0.4 * rng.standard_normal(n_users)[users] + 0.5 * rng.standard_normal(n_items)[items]
+    score += (0.2 / n_factors) ** 0.5 * (p[users] * q[items]).sum(1) + noise * rng.standard_normal(len(users))
+    frame = pd.DataFrame({"userId": users, "movieId": items, "rating": scale(score)})
+    return (frame, rng) if with_rng else frame
+
+
+def error_situations():
+    "Each as (kind, set, function that makes its training rows, shown rows, test rows and items)."
+
+    def alone(split):
+        return split[0], None, split[1], None
+
+    for name in MASKS:
+        yield "mask", name, lambda name=name: alone(mfrec.split_mask(read(name)))
+    for name in DATED:
+        yield "time", name, lambda name=name: alone(mfrec.split_time(read(name), 0.1))
+    for name in DATED:
+        yield "cold items", name, lambda name=name: (*cold(read(name)), mfrec.read_items(name))
+    for name in DATED:
+        yield "five ratings", name, lambda name=name: (*met(read(name)), None)
+    for name in PLANTED:
+        yield "planted", name, lambda name=name: alone(mfrec.split_mask(planted(TAILS[name])))
+        yield "planted five", name, lambda name=name: (*met(planted(TAILS[name])), None)
+
+
+def cold(ratings):
+    train, test = mfrec.split_cold_items(ratings, 0.1, seed=0)
+    return train, None, test
+
+
+def met(ratings, n=5):
+    "A tenth of the people apart: `n` ratings of each to fold in, the others to predict."
+    train, apart = mfrec.split_users(ratings, 0.1, seed=0)
+    order = apart.sample(frac=1, random_state=0).groupby(apart.columns[0]).cumcount().reindex(apart.index)
+    return train, apart[order < n], apart[order >= n]
+
+
+def facts(model, test):
+    "RMSE, mean std and a digest of what is predicted."
+    frame = model.predict_frame(test)
+    bits = np.concatenate([frame[c].to_numpy() for c in ("prediction", "std") if c in frame])
+    facts = {
+        "rmse": mfrec.rmse(test.iloc[:, 2], frame.prediction),
+        "digest": hashlib.sha256(bits.tobytes()).hexdigest()[:12],
+    }
+    return facts | ({"std": float(frame["std"].mean())} if "std" in frame else {})
+
+
+def errors(args):
+    """Errors of every solver in every situation, real and planted, with seeds where a solver draws. A digest
+    of all predictions tells whether two versions of the code agree in every bit."""
+    found = []
+    for kind, name, make in error_situations():
+        if args.kinds and kind not in args.kinds or args.sets and name not in args.sets:
+            continue
+        train, shown, test, items = make()
+        for label in args.solvers or SOLVERS:
+            for seed in range(1 if label == "bias" else args.seeds):
+                start = time.perf_counter()
+                model = solver(label, **({} if label == "bias" else {"seed": seed})).fit(train, items=items)
+                took = round(time.perf_counter() - start, 2)
+                model = model if shown is None else model.fold_in(shown)
+                row = {"kind": kind, "set": name, "solver": label, "seed": seed}
+                found.append(row | facts(model, test) | {"seconds": took})
+                print(json.dumps(found[-1]), flush=True)
+        args.out.write_text(lines(found))
+
+
+def one_fit(args):
+    """Seconds of a fit, of folding in a tenth of the people, of one user's predictions; peak memory in MB.
+    For a process of its own."""
+    ratings = read(args.set)
+    user, item = ratings.columns[:2]
+    start = time.perf_counter()
+    model = solver(args.solver).fit(ratings)
+    took, peak = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    some = ratings[ratings[user].isin(ratings[user].unique()[::10])]
+    one = pd.DataFrame({user: ratings[user].iloc[0], item: ratings[item].unique()})
+    fold_in = min(seconds(lambda: model.fold_in(some)) for _ in range(5))
+    predict = min(seconds(lambda: model.predict_frame(one)) for _ in range(5))
+    row = {"solver": args.solver, "set": args.set, "fit": took, "fold_in": fold_in}
+    print(json.dumps(row | {"one user": predict, "peak_mb": peak}))
+
+
+def speed(args, n_runs=3):
+    "Seconds and peak memory of each solver: the least of several processes."
+    found = []
+    for name, label in itertools.product(("ml-latest-small", "ml-1m"), SOLVERS):
+        command = [sys.executable, __file__, "one-fit", label, name]
+        runs = [json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+                for _ in range(n_runs)]
+        figures = ("fit", "fold_in", "one user", "peak_mb")
+        found.append(runs[0] | {key: round(min(run[key] for run in runs), 4) for key in figures})
+        print(json.dumps(found[-1]), flush=True)
+    args.out.write_text(lines(found))
+
+
+def seconds(call):
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+# Heavy tails
+
+
+RIDGES = {"learned": {}} | {f"{reg}": {"reg": float(reg)} for reg in (12, 20, 40)}
+RIDGES |= {f"{reg}+{per}n": {"reg": float(reg), "reg_per_rating": per} for reg, per in
+           ((1, 0.1), (1, 0.3), (1, 1.0), (5, 0.1), (5, 0.3), (10, 0.1), (20, 0.1))}
+SHAPES = ((5_000, 300, 100), (20_000, 1_000, 800), (100_000, 2_000, 2_000))  # ratings, users, items
+SMALL_TAILS = [(shape, scale, seed) for shape in SHAPES for scale in TAILS for seed in range(2)]
+LARGE_TAILS = [((2_000_000, 30_000, 5_000), scale, 0) for scale in ("nine in ten 5", "hours")]
+
+
+def tail(shape, scale, seed):
+    "Per cent above the biases of each ridge on one made set."
+    frame, rng = planted(TAILS[scale], *shape, seed=seed, with_rng=True)
+    held = rng.random(len(frame)) < 0.1
+    train, test = frame[~held], frame[held]
+    bias = mfrec.BiasModel().fit(train).score(test)
+    above = {
+        name: round(100 * (mfrec.ALSMF(**ridge).fit(train).score(test) / bias - 1), 2)
+        for name, ridge in RIDGES.items()
+    }
+    return {
+        "n": shape[0], "scale": scale, "seed": seed, "kurtosis": round(float(kurtosis(train.rating)), 1)
+    } | above
+
+
+def heavy_tails(args):
+    """Which ridge stands in for learned priors where ratings have heavy tails: per cent of RMSE above the
+    biases, with learned priors (the rule by kurtosis switched off) and with fixed ridges, plain and
+    growing."""
+    als.HEAVY_TAILS = np.inf
+    args.out.write_text(lines([tail(*job) for job in SMALL_TAILS + LARGE_TAILS]))
+
+
+# Doors and lists
+
+
+COMMAND = ["-c", "from mfrec.doors.command import main; main()"]
+DOORS = {
+    "python": ["-c", "pass"],
+    "import torch": ["-c", "import torch"],
+    "import mfrec": ["-c", "import mfrec"],
+    "mfrec --help": [*COMMAND, "--help"],
+    "mfrec fit --help": [*COMMAND, "fit", "--help"],
+    "mfrec --version": [*COMMAND, "--version"],
+    "a typing error": [*COMMAND, "fitt"],
+}
+
+
+def startup(args):
+    "How long the doors take to open, beside `import torch`: each a process, the least of five in turn."
+
+    def opened(arguments):
+        return seconds(lambda: subprocess.run([sys.executable, *arguments], capture_output=True))
+
+    rounds = [{name: opened(arguments) for name, arguments in DOORS.items()} for _ in range(5)]
+    least = {name: min(taken[name] for taken in rounds) for name in DOORS}
+    table = {name: {"seconds": round(value, 3), "of import torch": round(value / least["import torch"], 3)}
+             for name, value in least.items()}
+    args.out.write_text(json.dumps(table, indent=1) + "\n")
+
+
+IMPLICIT = """
+import sys, time, numpy as np
+from scipy import sparse
+from implicit.cpu.als import AlternatingLeastSquares
+d = np.load(sys.argv[1])
+lists = sparse.csr_matrix((np.ones(len(d["items"]), np.float32), d["items"], d["starts"]), tuple(d["shape"]))
+model = AlternatingLeastSquares(factors=d["vectors"].shape[1], num_threads=0)
+model.item_factors, model.user_factors = d["vectors"], d["users"]
+n, start = len(d["users"]), time.perf_counter()
+for at in range(0, n, 1024):
+    some = np.arange(at, min(at + 1024, n))
+    model.recommend(some, lists[some], N=10, filter_already_liked_items=True)
+print(time.perf_counter() - start)
+"""
+
+
+def lists(args):
+    """How long lists for everybody take, beside implicit's, at equal rank and in one run. Ratings are made;
+    both leave out what people have rated and use all cores. implicit ranks by a product of factors that are
+    given to it, since only the time of `recommend` is asked for."""
+    made = mfrec.sample_ratings(args.ratings, seed=0)
+    model = mfrec.ALSMF(seed=0).fit(made).with_interest().model_
+    vectors, rated = model.item.interest.vectors, model.ratings
+    users = np.random.default_rng(0).standard_normal((len(model.user), vectors.shape[1])).astype(np.float32)
+    shape, rows = (len(model.user), len(model.item)), []
+    with tempfile.TemporaryDirectory() as folder:
+        given = Path(folder) / "given.npz"
+        np.savez(given, vectors=vectors, users=users, items=rated.items, starts=rated.starts, shape=shape)
+        for _ in range(args.rounds):
+            command = [args.peer, "-c", IMPLICIT, given]
+            peer = subprocess.run(command, capture_output=True, text=True, check=True)
+            row = {"users": shape[0], "items": shape[1], "rank": vectors.shape[1]}
+            row |= {"implicit": float(peer.stdout)}
+            row |= {order: seconds(lambda: model.recommend(order=order)) for order in ("interest", "score")}
+            row |= {f"{order} ratio": row[order] / row["implicit"] for order in ("interest", "score")}
+            rows.append(row)
+            print(json.dumps(rows[-1]), flush=True)
+    args.out.write_text(lines(rows))
+
+
+# Who would choose what
+
+
+CUTS = (0.5, 0.6, 0.7, 0.8, 0.9)  # of ml-latest-small, whose last tenth has 25 users
+EASE_RIDGES = tuple(12.5 * 2.0**i for i in range(12))
+HALF_LIVES = (7, 30, 90, 365)  # of recent popularity, in days
+GAINS = 1 / np.log2(np.arange(2, 12))
+BLOCK = 512
+
+
+@dataclass
+class Situation:
+    """Training rows by position; users (positions) with relevant test items; place of the user among them and
+    item (-1: not in training) of each such item; from how many stars on an item is liked."""
+    table: Interactions
+    timely: bool
+    users: np.ndarray
+    rows: np.ndarray
+    items: np.ndarray
+    liked: float
+    threshold: float
+
+    def ndcg(self, score):
+        "NDCG@10 of each user, by a function of users (positions) that gives scores (m, n_items)."
+        n_relevant = np.bincount(self.rows, minlength=len(self.users))
+        found = np.zeros(len(self.users))
+        for start in range(0, len(self.users), BLOCK):
+            users = self.users[start:start + BLOCK]
+            scores = np.array(score(users), np.float32)
+            scores[lists_of(self.table, users).nonzero()] = -np.inf
+            top = np.argsort(-scores, 1, kind="stable")[:, :10]
+            mine = (self.rows >= start) & (self.rows < start + len(users)) & (self.items >= 0)
+            relevant = np.zeros(scores.shape, bool)
+            relevant[self.rows[mine] - start, self.items[mine]] = True
+            found[start:start + len(users)] = np.take_along_axis(relevant, top, 1) @ GAINS
+        return found / np.cumsum(GAINS)[np.minimum(n_relevant, 10) - 1]
+
+
+def situation(train, test, timely):
+    "That of two frames."
+    cols = find_columns(train)
+    users, items = IdEncoder().fit(train[cols.user]), IdEncoder().fit(train[cols.item])
+    times = train[cols.time].to_numpy(np.float64) if timely else None
+    table = replace(Interactions.from_frame(train, cols, users, items), times=times).in_order()
+    levels = np.unique(train[cols.rating])
+    liked = 8 if levels[-1] > 5 else 4
+    test = test[test[cols.rating] >= liked]
+    at, picked = users.lookup(test[cols.user]), items.lookup(test[cols.item])
+    asked = np.unique(at[at >= 0])
+    rows, threshold = np.searchsorted(asked, at[at >= 0]), liked - np.diff(levels).min() / 2
+    return Situation(table, timely, asked, rows, picked[at >= 0], liked, threshold)
+
+
+def list_situations():
+    "Each as (kind, set, function that makes train and test rows)."
+    for name in MASKS:
+        yield "mask", name, lambda name=name: mfrec.split_mask(read(name))
+    for name in DATED[1:]:
+        yield "time", name, lambda name=name: mfrec.split_time(read(name), 0.1)
+    for cut in CUTS:
+        yield f"time to {cut}", "ml-latest-small", lambda cut=cut: next_tenth(read("ml-latest-small"), cut)
+
+
+def next_tenth(ratings, cut):
+    "What came before the moment at which a share `cut` of the rows were there, and the tenth that came next."
+    train, later = mfrec.split_time(ratings, 1 - cut)
+    times = later[find_columns(later).time]
+    return train, later[times <= np.sort(times)[min(len(ratings) // 10, len(later)) - 1]]
+
+
+def walk(values, start, fit):
+    "The value from which neither neighbour is better, and its fit, from that at `start`."
+    fits = {}
+
+    def at(i):
+        if i not in fits:
+            fits[i] = fit(values[i]) if 0 <= i < len(values) else -np.inf
+        return fits[i]
+
+    while max(at(start - 1), at(start + 1)) > at(start):
+        start += 1 if at(start + 1) > at(start - 1) else -1
+    return values[start], at(start)
+
+
+def ease_weights(table, ridge):
+    "EASE's weights (n_items, n_items), dense; by the inverse over users where these are fewer."
+    lists = lists_of(table)
+    few = table.n_users < table.n_items
+    gram = torch.from_numpy((lists @ lists.T if few else lists.T @ lists).toarray().astype(np.float32))
+    gram.diagonal().add_(ridge)
+    weights = torch.cholesky_inverse(torch.linalg.cholesky(gram)).numpy()
+    if few:
+        weights = -(lists.T @ (lists.T @ weights).T)
+        weights[np.diag_indices_from(weights)] += 1
+    weights /= -np.diag(weights).copy()
+    np.fill_diagonal(weights, 0)
+    return weights
+
+
+def recent_counts(table, half_life):
+    age = (table.times.max() - table.times) / 86_400
+    return np.bincount(table.items, 0.5 ** (age / half_life), table.n_items).astype(np.float32)
+
+
+def liking(model, threshold, users, n_items):
+    "P(stars at least the threshold) of users (positions) and all items, by a model fitted on positions."
+    mean, std = model.scores(users, std=True, clip=False)
+    known = ndtr((mean - threshold) / std)
+    out = np.full((len(users), n_items), known.mean(), np.float32)
+    out[:, model.model_.item.ids.classes_] = known
+    return out
+
+
+def frame_of(table):
+    return pd.DataFrame({"userId": table.users, "movieId": table.items, "rating": table.ratings})
+
+
+def inside(here, shown, hidden, n_users=2000, seed=0):
+    "The situation of training rows, a part of which is hidden, for some of the users."
+    liked = hidden.take((hidden.ratings >= here.liked) & (shown.user_counts[hidden.users] > 0))
+    some = np.sort(np.random.default_rng(seed).permutation(np.unique(liked.users))[:n_users])
+    liked = liked.take(np.isin(liked.users, some))
+    return replace(here, table=shown, users=some, rows=np.searchsorted(some, liked.users), items=liked.items)
+
+
+def popularity(here, shown, hidden):
+    return {}, lambda users: np.tile(here.table.item_counts, (len(users), 1))
+
+
+def recent_popularity(here, shown, hidden):
+    inner = inside(here, shown, hidden)
+
+    def fit(table, half_life):
+        counts = recent_counts(table, half_life)
+        return lambda users: np.tile(counts, (len(users), 1))
+
+    half_life = max(HALF_LIVES, key=lambda days: inner.ndcg(fit(shown, days)).mean())
+    return {"half_life": half_life}, fit(here.table, half_life)
+
+
+def ease(here, shown, hidden, kept=lambda table: table):
+    "EASE by some of the rows; seen items of all rows are left out of the lists all the same."
+    inner = inside(here, shown, hidden)
+
+    def fit(table, ridge):
+        weights = ease_weights(kept(table), ridge)
+        return lambda users: lists_of(kept(table), users) @ weights
+
+    ridge, _ = walk(EASE_RIDGES, 5, lambda ridge: inner.ndcg(fit(shown, ridge)).mean())
+    return {"ridge": ridge}, fit(here.table, ridge)
+
+
+def ease_of_liked(here, shown, hidden):
+    return ease(here, shown, hidden, lambda table: table.take(table.ratings >= here.liked))
+
+
+BASELINES = {"popularity": popularity, "recent popularity": recent_popularity, "EASE": ease,
+             "EASE of liked": ease_of_liked}
+
+
+def draws_of(choices, n=10, seed=0):
+    "Settings drawn at random from lists of values, none twice."
+    grid = [dict(zip(choices, values)) for values in itertools.product(*choices.values())]
+    return [grid[i] for i in np.random.default_rng(seed).permutation(len(grid))[:n]]
+
+
+def peer(fit, choices):
+    "A baseline: of ten draws of settings, those with the best NDCG@10 of liked hidden rows."
+    def baseline(here, shown, hidden):
+        inner = inside(here, shown, hidden)
+        trials = draws_of(choices)
+        found = [inner.ndcg(fit(shown, **settings)).mean() for settings in trials]
+        best = trials[int(np.argmax(found))]
+        return best, fit(here.table, **best)
+
+    return baseline
+
+
+def implicit_als(table, alpha, **settings):
+    from implicit.als import AlternatingLeastSquares
+    model = AlternatingLeastSquares(alpha=alpha, random_state=0, **settings)
+    model.fit(lists_of(table), show_progress=False)
+    return lambda users: model.user_factors[users] @ model.item_factors.T
+
+
+def item_knn(table, kind, K):
+    from implicit import nearest_neighbours
+    model = getattr(nearest_neighbours, kind + "Recommender")(K=K)
+    lists = lists_of(table)
+    model.fit(lists.astype(np.float64), show_progress=False)
+    return lambda users: (lists[users] @ model.similarity).toarray()
+
+
+LIST_PEERS = {
+    "implicit ALS": peer(implicit_als, {"factors": (32, 64, 128, 256), "regularization": (0.1, 1, 10, 100),
+                                        "alpha": (1, 3, 10)}),
+    "item-kNN": peer(item_knn, {"kind": ("Cosine", "TFIDF", "BM25"), "K": (20, 50, 100, 200, 500)}),
+}
+
+
+def with_stars(here, shown, hidden, interest, label, workers):
+    "Interest alone and times the chance to like, and stars alone: (method, settings, score)."
+    table, n_items = here.table, here.table.n_items
+
+    def log_chance(users):
+        return np.log(np.maximum(interest.chances(lists_of(table, users), workers=workers), 1e-30))
+
+    yield "interest", interest.about, log_chance
+    picks = choosing.some_picks(shown, hidden.take(hidden.ratings >= here.liked), 1000)
+    settings = choosing.Settings(**{name: interest.about[name] for name in choosing.Settings._fields})
+    choice = choosing.Choice(**{name: interest.about[name] for name in choosing.Choice._fields})
+    early = choosing.interest_at(shown, settings, choice, workers=workers)
+    early = early.chances(picks.lists, workers=workers)
+    stars = solver(label, seed=0).fit(frame_of(shown))
+    h = choosing.liking_power(early, liking(stars, here.threshold, picks.users, n_items), picks)
+    stars = solver(label, seed=0).fit(frame_of(table))
+
+    def log_likes(users):
+        return np.log(np.maximum(liking(stars, here.threshold, users, n_items), 1e-6))
+
+    yield "stars", {}, log_likes
+    yield "interest x P", {"h": 1}, lambda users: log_chance(users) + log_likes(users)
+    yield "interest x P^h", {"h": h}, lambda users: log_chance(users) + h * log_likes(users)
+
+
+def interval(differences, seed=0):
+    "95 % interval of the mean over users, by 2,000 resamples of them."
+    n = len(differences)
+    draws = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), 2000) @ differences / n
+    return np.quantile(draws, [0.025, 0.975]).round(4).tolist()
+
+
+def name_of(row):
+    return row["kind"], row["set"], row["method"], row.get("solver")
+
+
+def plain(settings):
+    "Settings as json has them; what is infinite is not there."
+    def rounded(value):
+        return value if isinstance(value, str) else round(float(value), 6)
+
+    return {name: rounded(value) for name, value in settings.items()
+            if isinstance(value, str) or np.isfinite(value)}
+
+
+def baselines_of(timely, peers):
+    "Functions that choose settings by hidden rows and make scores, by name."
+    names = BASELINES if timely else ("popularity", "EASE")
+    return {name: BASELINES[name] for name in names} | (LIST_PEERS if peers else {})
+
+
+def study(kind, name, make, args, known):
+    "One row for each method; a baseline of the `known` rows is not made again. Values of each user are kept."
+    train, test = make()
+    timely = kind.startswith("time")
+    here, row = situation(train, test, timely), {"kind": kind, "set": name}
+
+    def judged(method, settings, score, more):
+        found = here.ndcg(score)
+        new = row | {"method": method} | more
+        np.save(values_at(args.out, new), found)
+        return new | {"users": len(found), "ndcg": round(float(found.mean()), 4), "settings": plain(settings)}
+
+    with Workers(args.n_jobs) as workers:
+        shown, hidden = choosing.hide(here.table, timely)
+        for method, make_baseline in baselines_of(timely, args.peers).items():
+            if name_of(row | {"method": method}) not in known:
+                settings, score = make_baseline(here, shown, hidden)
+                yield judged(method, settings, score, {})
+        if args.solver == "none":
+            return
+        start = time.process_time()
+        interest = choosing.learn_interest(here.table, timely, workers=workers)
+        seconds = {"cpu_seconds": round(time.process_time() - start, 1)}
+        for method, settings, score in with_stars(here, shown, hidden, interest, args.solver, workers):
+            more = seconds if method == "interest" else {"solver": args.solver}
+            yield judged(method, settings, score, more)
+
+
+def values_at(out, row):
+    "The file of a row's values of each user."
+    return out.with_suffix("") / (" ".join(filter(None, name_of(row))) + ".npy")
+
+
+def pooled(rows, out):
+    "A row for each method that all cut dates have: their users together."
+    cuts = [f"time to {cut}" for cut in CUTS]
+    for method in dict.fromkeys((row["method"], row.get("solver")) for row in rows if row["kind"] in cuts):
+        parts = [row for row in rows if row["kind"] in cuts and (row["method"], row.get("solver")) == method]
+        if len(parts) == len(cuts):
+            new = {name: parts[0][name] for name in ("set", "method", "solver") if name in parts[0]}
+            new = {"kind": "time, five cuts"} | new
+            found = np.concatenate([np.load(values_at(out, row)) for row in parts])
+            np.save(values_at(out, new), found)
+            yield new | {"users": len(found), "ndcg": round(float(found.mean()), 4)}
+
+
+def compared(row, rows, out):
+    "The row with intervals of how far it is above each baseline."
+    if not row["method"].startswith("interest"):
+        return row
+    beside = [other for other in rows if (other["kind"], other["set"]) == (row["kind"], row["set"])
+              and other["method"] in BASELINES | LIST_PEERS]
+    found = np.load(values_at(out, row))
+    above = {other["method"]: interval(found - np.load(values_at(out, other))) for other in beside}
+    return row | {"above": above}
+
+
+def interest(args):
+    """Who would choose what: NDCG@10 of interest, with and without the stars, beside popularity and EASE. The
+    whole catalogue is ranked and what a user has rated in training left out. Relevant are test items with at
+    least 4 stars (8 of 10), and the mean is over users who have such an item and training rows. All settings
+    come from hidden training rows. Values of each user are kept in a folder beside OUT; a set that is there
+    is not made again, but for the solver asked for."""
+    args.out.with_suffix("").mkdir(exist_ok=True)
+    found = json.loads(args.out.read_text()) if args.out.exists() else []
+    found = {name_of(row): row for row in found}
+    for kind, name, make in list_situations():
+        if args.sets and f"{kind}:{name}" not in args.sets:
+            continue
+        for row in study(kind, name, make, args, found):
+            print(json.dumps(row), flush=True)
+            found[name_of(row)] = row
+        if kind.startswith("time to"):
+            found |= {name_of(row): row for row in pooled(list(found.values()), args.out)}
+        rows = list(found.values())
+        for row in rows:
+            if row["kind"] in (kind, "time, five cuts") and row["set"] == name:
+                found[name_of(row)] = compared(row, rows, args.out)
+        args.out.write_text(lines(found.values()))
+
+
+# Commands: the function, and what it is asked
+
+
+def parser():
+    "The command line: a command for each worker."
+    raw = argparse.RawDescriptionHelpFormatter
+    ask = argparse.ArgumentParser("workers.py", description=__doc__, formatter_class=raw)
+    commands = ask.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(work, *places, **options):
+        name, text = work.__name__.replace("_", "-"), work.__doc__
+        one = commands.add_parser(name, help=re.split(r"[:;.,]", text)[0], description=text)
+        one.set_defaults(work=work)
+        for place in places:
+            one.add_argument(place, type=Path if place in ("job", "out", "folder") else str)
+        for option, settings in options.items():
+            one.add_argument(f"--{option.replace('_', '-')}", **settings)
+
+    some = {"nargs": "*"}
+    command(fit, "job")
+    command(known, "job")
+    command(tune_peers, "folder", "out", seconds={"type": float, "default": float("inf")},
+            trials={"type": int, "default": 30}, cells=some, models=some)
+    command(errors, "out", solvers=some, kinds=some, sets=some, seeds={"type": int, "default": 5})
+    command(one_fit, "solver", "set")
+    command(speed, "out")
+    command(heavy_tails, "out")
+    command(startup, "out")
+    command(lists, "out", peer={"required": True}, ratings={"type": int, "default": 2_000_000},
+            rounds={"type": int, "default": 3})
+    command(interest, "out", sets=some, solver={"choices": ["als", "bayes", "none"], "default": "als"},
+            peers={"action": "store_true"}, n_jobs={"type": int, "default": -1})
+    return ask
+
+
+def main():
+    args = parser().parse_args()
+    if mfrec:
+        warnings.filterwarnings("ignore", category=mfrec.MfrecWarning)
+    args.work(args)
+
+
+if __name__ == "__main__":
+    main()
