@@ -3,8 +3,11 @@ import ast
 import importlib
 import json
 import re
+import subprocess
+import sys
 
 import nbtools
+import pandas as pd
 import pytest
 from execnb.nbio import read_nb
 
@@ -82,3 +85,27 @@ def test_a_study_runs(path, here):
 def test_the_commands_of_the_workers_are_told(here):
     told = importlib.import_module("workers").parser().format_help()
     assert all(name in told for name in ("fit", "tune-peers", "errors", "interest"))
+
+
+def test_every_function_of_a_table_has_its_table(here):
+    workers = importlib.import_module("workers")
+    for study, name in workers.TABLES:
+        assert name in workers.results(f"{study}.json")
+
+
+def test_a_recorded_table_is_read_back(here, tmp_path, monkeypatch):
+    workers = importlib.import_module("workers")
+    tables = workers.results("3_sampler.json")
+    monkeypatch.setattr(workers, "HERE", tmp_path)
+    for name in ("mask", "chains", "mask"):
+        workers.record("copy", name, tables[name])
+    found = workers.results("copy.json")
+    assert list(found) == ["mask", "chains"]
+    pd.testing.assert_frame_equal(found["mask"], tables["mask"])
+
+
+def test_the_workers_load_where_mfrec_is_not(here):
+    "As in the Python of the peers."
+    program = "import sys; sys.modules['mfrec'] = None; import workers; print(sorted(workers.MODELS)[0])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "cmfrec\n", done.stderr

@@ -13,6 +13,7 @@ The sets are found through MFREC_DATA, the peers' Python through MFREC_PEERS_PYT
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import itertools
 import json
@@ -27,6 +28,7 @@ import time
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -34,16 +36,25 @@ import pandas as pd
 try:
     import mfrec
     import torch
+    from scipy import sparse
     from scipy.special import ndtr, ndtri
     from scipy.stats import kurtosis
+    from sklearn.base import clone
     from sklearn.linear_model import Ridge
+    from sklearn.preprocessing import LabelEncoder
+    from mfrec.kernel import taste
+    from mfrec.kernel.biases import damped_biases as rows_biases
     from mfrec.kernel.interest import lists_of
-    from mfrec.kernel.machine import Workers
+    from mfrec.kernel.machine import Workers, n_threads
+    from mfrec.kernel.normal_equations import Known, Prior, gather_table, group_both, padded_width, solve_rows
+    from mfrec.model import predict
+    from mfrec.model.estimator import learn_alone, without_alone
     from mfrec.ratings.frames import find_columns
     from mfrec.ratings.ids import IdEncoder
     from mfrec.ratings.rows import Interactions
-    from mfrec.solvers import als
+    from mfrec.solvers import als, bayes
     from mfrec.use import choice as choosing
+    from mfrec.use.calibration import coverage, pit_values
 except ImportError:  # the peers' Python
     mfrec = None
 
@@ -684,9 +695,9 @@ PLANTED = ("thumbs 19:1", "hours")
 
 
 def planted(
-    scale, n_rows=100_000, n_users=2_000, n_items=2_000, n_factors=6, noise=0.62, seed=0, with_rng=False
+    scale, n_rows=100_000, n_users=2_000, n_items=2_000, n_factors=6, noise=0.62, seed=0, with_score=False
 ):
-    "Made ratings whose scale is not one of stars; if asked for, with the generator as it is then."
+    "Made ratings whose scale is not one of stars; if asked for, with scores without noise and the generator."
     rng = np.random.default_rng(seed)
 
     def some(size, spread):
@@ -697,10 +708,11 @@ def planted(
         rng.permutation(np.unique(some(n_users, 1.0) * n_items + some(n_items, 1.5)))[:n_rows], n_items
     )
     p, q = rng.standard_normal((n_users, n_factors)), rng.standard_normal((n_items, n_factors))
-    score = 0.4 * rng.standard_normal(n_users)[users] + 0.5 * rng.standard_normal(n_items)[items]
-    score += (0.2 / n_factors) ** 0.5 * (p[users] * q[items]).sum(1) + noise * rng.standard_normal(len(users))
-    frame = pd.DataFrame({"userId": users, "movieId": items, "rating": scale(score)})
-    return (frame, rng) if with_rng else frame
+    biases = 0.4 * rng.standard_normal(n_users)[users] + 0.5 * rng.standard_normal(n_items)[items]
+    tastes = (0.2 / n_factors) ** 0.5 * (p[users] * q[items]).sum(1)
+    rating = scale(biases + (tastes + noise * rng.standard_normal(len(users))))
+    frame = pd.DataFrame({"userId": users, "movieId": items, "rating": rating})
+    return (frame, biases + tastes, rng) if with_score else frame
 
 
 def error_situations():
@@ -813,7 +825,7 @@ LARGE_TAILS = [((2_000_000, 30_000, 5_000), scale, 0) for scale in ("nine in ten
 
 def tail(shape, scale, seed):
     "Per cent above the biases of each ridge on one made set."
-    frame, rng = planted(TAILS[scale], *shape, seed=seed, with_rng=True)
+    frame, _, rng = planted(TAILS[scale], *shape, seed=seed, with_score=True)
     held = rng.random(len(frame)) < 0.1
     train, test = frame[~held], frame[held]
     bias = mfrec.BiasModel().fit(train).score(test)
@@ -1234,6 +1246,898 @@ def interest(args):
         args.out.write_text(lines(found.values()))
 
 
+# Tables of the studies: each function measures one and is run by `measure`
+
+STUDIED = ("ml-latest-small", "ml-100k", "movietweetings", "ml-1m", "goodbooks-10k")
+TABLES = {}
+
+
+def table(study, name):
+    "Makes a function, of the names of sets, the one that measures this table."
+    def put(make):
+        TABLES[study, name] = make
+        return make
+
+    return put
+
+
+def record(study, name, frame):
+    "Puts a frame among the tables of a study's json, one row a line."
+    path = HERE / f"{study}.json"
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    columns = [": ".join(column) if isinstance(column, tuple) else column for column in frame.columns]
+    flat = json.loads(frame.reset_index().to_json(orient="values", double_precision=5))
+    found[name] = {"index": list(frame.index.names), "columns": columns, "rows": flat}
+    parts = []
+    for key, one in found.items():
+        head = f'"index": {json.dumps(one["index"])},\n  "columns": {json.dumps(one["columns"])}'
+        parts.append(f' "{key}": {{\n  {head},\n  "rows": {lines(one["rows"]).strip()}\n }}')
+    path.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
+
+
+def measure(args):
+    """Measure tables of a study (2_defaults, for one) again, all or those named, and keep them in its json.
+    With --sets they are measured on some of the sets only, and printed."""
+    for (study, name), make in TABLES.items():
+        if study == args.study and (not args.tables or name in args.tables):
+            frame = make(tuple(args.sets or STUDIED))
+            print(frame.to_string(), flush=True)
+            if not args.sets:
+                record(study, name, frame)
+
+
+@functools.cache
+def masked(name):
+    return mfrec.split_mask(read(name))
+
+
+@functools.cache
+def inner(name):
+    "Rows to fit on and validation rows, of the training rows of the mask."
+    return mfrec.split_mask(masked(name)[0], seed=1)
+
+
+def judged(solvers, names, parts=inner, index="setting"):
+    "RMSE of solvers, by label, on the test rows of each set."
+    def error(one, train, test):
+        return -clone(one).fit(train).score(test)
+
+    found = {name: {label: error(one, *parts(name)) for label, one in solvers.items()} for name in names}
+    return pd.DataFrame(found).rename_axis(index)
+
+
+def als_of(settings, **common):
+    return {label: mfrec.ALSMF(**common | given) for label, given in settings.items()}
+
+
+# Study 2
+
+QUICK = {"4 sweeps": {"n_taste": 0}, "8 sweeps": {"n_taste": 0, "n_sweeps": 8}}
+QUICK |= {f"4 sweeps, {n} taste features": {"n_taste": n} for n in (8, 16, 32)}
+DRAWS = [("goodbooks-10k", 5_000), ("movietweetings", 5_000), ("ml-1m", 5_000), ("ml-100k", 5_000),
+         ("ml-latest-small", 5_000), ("goodbooks-10k", 20_000), ("movietweetings", 20_000), ("ml-1m", 20_000),
+         ("ml-latest-small", 20_000), ("goodbooks-10k", 80_000), ("movietweetings", 60_000)]
+
+
+@table("2_defaults", "ridges")
+def ridges(names):
+    tried = {f"ridge {reg}": {"reg": float(reg)} for reg in (4, 8, 12, 16, 24)}
+    growing = ((3, 0.06), (3, 0.1), (10, 0.02), (10, 0.04))
+    tried |= {f"ridge {reg} and {per} per rating": {"reg": float(reg), "reg_per_rating": per}
+              for reg, per in growing}
+    tried |= {"learned": {"n_taste": 0}, "learned, 64 taste features": {}}
+    return judged(als_of(tried, n_factors=14), names)
+
+
+@table("2_defaults", "damping")
+def taste_damping(names):
+    found = {}
+    for share in (0.0, 0.1, 0.3, 1.0, 3.0):
+        some = {"ALSMF": mfrec.ALSMF()}
+        some |= {"BayesianMF": mfrec.BayesianMF()} if share in (0.0, 0.3, 1.0) else {}
+        with patch.object(taste, "TASTE_DAMPING", share):
+            found[share] = judged(some, names, index="solver")
+    return pd.concat(found, names=["share"]).swaplevel().sort_index()
+
+
+@table("2_defaults", "factors")
+def numbers_of_factors(names):
+    return judged(als_of({f"{k} factors": {"n_factors": k} for k in (6, 14, 22, 30)}), names)
+
+
+@table("2_defaults", "taste")
+def numbers_of_taste_features(names):
+    return judged(als_of({f"{n} taste features": {"n_taste": n} for n in (0, 16, 64, 128)}), names)
+
+
+@table("2_defaults", "sweeps")
+def numbers_of_sweeps(names):
+    counts = (2, 4, 6, 8, 10, 12, 16, 24, 32)
+    return judged(als_of({f"{n} sweeps": {"n_sweeps": n} for n in counts}), names)
+
+
+@table("2_defaults", "plain_sweeps")
+def sweeps_without_going_on(names):
+    "Items do not go on by a share of their last step."
+    with patch.object(als, "AHEAD", 0.0):
+        return judged(als_of({f"{n} plain sweeps": {"n_sweeps": n} for n in (8, 10, 12, 16)}), names)
+
+
+@table("2_defaults", "quick")
+def quick_presets(names):
+    return judged(als_of(QUICK, n_factors=14, n_sweeps=4), names)
+
+
+@table("2_defaults", "quick_seconds")
+def quick_seconds(names):
+    "The best of three turns."
+    presets = als_of(QUICK, n_factors=14, n_sweeps=4)
+    sets = [name for name in names if len(read(name)) > 500_000]
+    turns = [{(label, name): seconds(lambda: one.fit(inner(name)[0])) for label, one in presets.items()
+              for name in sets} for _ in range(3)]
+    return pd.DataFrame(turns).min().unstack()[sets].loc[list(QUICK)].rename_axis("setting").round(2)
+
+
+@table("2_defaults", "mask")
+def defaults_on_the_mask(names):
+    solvers = {"biases": mfrec.BiasModel(), "quick": mfrec.ALSMF.quick(),
+               "no taste features": mfrec.ALSMF(n_taste=0), "default": mfrec.ALSMF()}
+    return judged(solvers, names, masked)
+
+
+def few(solvers, names):
+    """Per cent of RMSE above the biases on a few drawn training rows, judged by 20,000 others; the mean of
+    three draws."""
+    rows = []
+    for (name, n), seed in itertools.product(DRAWS, range(3)):
+        if name in names:
+            train = masked(name)[0].sample(n, random_state=seed)
+            rest = masked(name)[0].drop(train.index)
+            test = rest.sample(min(20_000, len(rest)), random_state=seed)
+            bias = -mfrec.BiasModel().fit(train).score(test)
+            row = {"data": name, "ratings": n, "a user": n / train.iloc[:, 0].nunique()}
+            row |= {"an item": n / train.iloc[:, 1].nunique(), "BiasModel": bias}
+            rows.append(row | {label: 100 * (-clone(one).fit(train).score(test) / bias - 1)
+                               for label, one in solvers.items()})
+    mean = pd.DataFrame(rows).groupby(["data", "ratings"], sort=False).mean().sort_values("a user")
+    return mean.round({"a user": 1, "an item": 1, "BiasModel": 4} | dict.fromkeys(solvers, 2))
+
+
+@table("2_defaults", "few_factors")
+def factors_of_few_ratings(names):
+    solvers = {f"ALSMF, {k}": mfrec.ALSMF(n_factors=k) for k in (2, 4, 8, 14)}
+    return few(solvers | {f"BayesianMF, {k}": mfrec.BayesianMF(n_factors=k) for k in (4, 14)}, names)
+
+
+@table("2_defaults", "few_defaults")
+def defaults_of_few_ratings(names):
+    solvers = {"ALSMF()": mfrec.ALSMF(), "BayesianMF()": mfrec.BayesianMF(), "AdamMF()": mfrec.AdamMF()}
+    return few(solvers, names)
+
+
+# Study 3
+
+
+def watched(name, **settings):
+    "History of a chain with the validation rows watched (those whose user and item have ratings)."
+    train, held = inner(name)
+    return mfrec.BayesianMF(**settings).fit(train, validation=held).history_.validation_rmse
+
+
+@table("3_sampler", "likelihood")
+def likelihoods(names):
+    found = {name: {kind: watched(name, likelihood=kind).iloc[-1] for kind in ("numbers", "levels")}
+             for name in names}
+    return pd.DataFrame(found).rename_axis("likelihood")
+
+
+def starting_at_random(users, items, *args, **kwargs):
+    "In the place of sweeps of ALS: items at random."
+    items.vectors = 0.1 * torch.randn(items.vectors.shape, generator=torch.Generator().manual_seed(0))
+    return als.Sweeps(users, items, 1.25)
+
+
+@table("3_sampler", "starts")
+def starts(names):
+    "Running means without burn-in, from six sweeps of ALS, its first guess, and items at random."
+    found, usual = {}, (bayes.START_SWEEPS, bayes.run_sweeps)
+    runs = {"ALS": usual, "first guess": (0, usual[1]), "random": (0, starting_at_random)}
+    for label, (sweeps, run) in runs.items():
+        with patch.multiple(bayes, START_SWEEPS=sweeps, run_sweeps=run):
+            found |= {(name, label): watched(name, burn_in=0, n_samples=40, likelihood="levels")
+                      for name in names if name in ("ml-latest-small", "ml-100k", "ml-1m")}
+    return pd.DataFrame(found).sort_index(axis=1, level=0, sort_remaining=False).loc[[1, 2, 5, 10, 20, 40]]
+
+
+@table("3_sampler", "leaning")
+def leaning(names):
+    found, burn = {}, mfrec.BayesianMF().burn_in
+    for label, relax in (("plain", 0.0), ("over-relaxed", bayes.RELAX)):
+        with patch.object(bayes, "RELAX", relax):
+            found |= {(name, label): watched(name, likelihood="levels")
+                      for name in names if name in ("ml-latest-small", "ml-100k", "ml-1m")}
+    found = pd.DataFrame(found).loc[[burn + n for n in (4, 16, 32, 64)]]
+    return found.set_axis(pd.Index([4, 16, 32, 64], name="kept sweeps"))
+
+
+@table("3_sampler", "sizes")
+def sizes(names):
+    varied = {"default": {}} | {f"{k} factors": {"n_factors": k} for k in (8, 14, 30, 46)}
+    varied |= {"no taste features": {"n_taste": 0}, "128 taste features": {"n_taste": 128}}
+    varied |= {"256 taste features": {"n_taste": 256}, "128 samples": {"n_samples": 128}}
+    return judged({label: mfrec.BayesianMF(**given) for label, given in varied.items()}, names)
+
+
+@table("3_sampler", "small")
+def small_data(names):
+    "Validation errors after so many sweeps, five seeds, on few rows."
+    rows, burn = {}, mfrec.BayesianMF().burn_in
+    for name, n in itertools.product(("ml-latest-small", "ml-100k"), (5_000, 30_000)):
+        if name in names:
+            train = inner(name)[0].sample(n, random_state=7)
+            fits = [mfrec.BayesianMF(n_samples=240, seed=seed).fit(train, validation=inner(name)[1])
+                    for seed in range(5)]
+            curves = pd.concat([one.history_.validation_rmse for one in fits], axis=1)
+            means = curves.mean(axis=1)
+            rows[name, n] = {f"{k} sweeps": means.loc[burn + k] for k in (20, 50, 100, 240)}
+            rows[name, n]["seeds, sd"] = curves.loc[burn + 50].std()
+            rows[name, n]["240 less best"] = means.iloc[-1] - means.iloc[burn:].min()
+    return pd.DataFrame(rows).T.rename_axis(["data", "ratings"])
+
+
+@table("3_sampler", "mask")
+def sampler_on_the_mask(names):
+    "Errors, and how many hidden ratings the intervals hold."
+    rows = {}
+    for name in names:
+        train, test = masked(name)
+        model = mfrec.BayesianMF(seed=0).fit(train)
+        pit = pit_values(model, test)
+        rows[name] = {"BiasModel": -mfrec.BiasModel().fit(train).score(test)}
+        rows[name] |= {"ALSMF": -mfrec.ALSMF().fit(train).score(test), "BayesianMF": -model.score(test)}
+        rows[name] |= {f"{level:.0%} inside": coverage(pit, level) for level in (0.5, 0.8, 0.9)}
+        at = np.searchsorted(model.model_.link.levels, test.iloc[:, 2])
+        chance = np.take_along_axis(model.predict_proba(test), at[:, None], 1)
+        rows[name]["log score"] = np.log(chance.clip(1e-12)).mean()
+    return pd.DataFrame(rows).T.rename_axis("data")
+
+
+# Study 7
+
+
+@functools.cache
+def fitted_apart(names):
+    """Fitted solvers and test rows by set, kind of row held out and solver: training rows of the mask, split
+    again."""
+    solvers = {"BiasModel": mfrec.BiasModel(), "ALSMF": mfrec.ALSMF()}
+    solvers |= {"BayesianMF": mfrec.BayesianMF(n_samples=32)}
+    found = {}
+    for name in names:
+        rows = mfrec.split_mask(read_plain(name))[0]
+        kinds = {"rows": mfrec.split_random(rows, 0.1, seed=1)}
+        kinds |= {"people": mfrec.split_users(rows, 0.1, seed=1)}
+        kinds |= {"films": mfrec.split_cold_items(rows, 0.1, seed=1)}
+        if "timestamp" in rows and rows.timestamp.nunique() > 1:
+            kinds["later"] = mfrec.split_time(rows, 0.2)
+        found |= {(name, kind, label): (clone(one).fit(train), test)
+                  for kind, (train, test) in kinds.items() for label, one in solvers.items()
+                  if label != "BayesianMF" or len(train) < 500_000}
+    return found
+
+
+@table("7_edges", "strangers")
+def strangers(names):
+    "RMSE of mean, biases and products only, and the change in thousandths."
+    rows = {}
+    for key, (model, test) in fitted_apart(names).items():
+        plain = -without_alone(model.model_).score(test)
+        rows[key] = {"without": round(plain, 4), "change": round(1_000 * (-model.score(test) - plain), 1)}
+    found = pd.DataFrame(rows).T.rename_axis(["data", "held out", "solver"])
+    found = found.unstack("solver").swaplevel(axis=1)
+    return found.sort_index(axis=1, level=0, sort_remaining=False).loc[list(names)]
+
+
+@table("7_edges", "strangers_damping")
+def strangers_damping(names):
+    "`ALSMF` with mean and bias worth so many ratings, where people or films are unknown."
+    def error(damping, name, kind):
+        model, test = fitted_apart(names)[name, kind, "ALSMF"]
+        return -learn_alone(model.model_, model.model_.ratings.table(), damping).score(test)
+
+    found = {(kind, name): {damping: error(damping, name, kind) for damping in (5.0, 10.0, 20.0, 40.0, 80.0)}
+             for kind in ("people", "films") for name in names}
+    return pd.DataFrame(found).T.rename_axis(["held out", "data"])
+
+
+@table("7_edges", "strangers_fade")
+def strangers_fade(names):
+    "`ALSMF`, half of it left after so many ratings of the other one."
+    found = {}
+    for kind, name in itertools.product(("rows", "later"), names):
+        model, test = fitted_apart(names).get((name, kind, "ALSMF"), (None, None))
+        for fade in (0.01, 1.0, 2.0, 5.0, 10.0) if model else ():
+            with patch.object(predict, "FADE", fade):
+                found.setdefault((kind, name), {})[fade] = -model.score(test)
+    return pd.DataFrame(found).T.rename_axis(["held out", "data"])
+
+
+SCALES = {"-10 to 10": lambda z: np.clip(4 * z, -10, 10),
+          "1 to 100": lambda z: np.clip(np.round(60 + 15 * z), 1, 100),
+          "hours": TAILS["hours"],
+          "1 to 5, six in ten 5": TAILS["six in ten 5"], "1 to 5, nine in ten 5": TAILS["nine in ten 5"],
+          "0 or 1, even": lambda z: (z > 0) * 1.0, "0 or 1, four in five 1": lambda z: (z > ndtri(0.2)) * 1.0,
+          "0 or 1, 19 in 20 1": TAILS["thumbs 19:1"]}
+
+
+def on_scales(jobs, solvers):
+    "Per cent of RMSE above the biases on made ratings, and how many the 80 % intervals of `BayesianMF` hold."
+    rows = []
+    for *shape, scale in jobs:
+        frame, score, rng = planted(SCALES[scale], *shape, with_score=True)
+        expected = sum(SCALES[scale](score + 0.62 * rng.standard_normal(len(score))) for _ in range(20)) / 20
+        held = rng.random(len(frame)) < 0.1
+        train, test = frame[~held], frame[held]
+        bias = -mfrec.BiasModel().fit(train).score(test)
+        fits = {label: make().fit(train) for label, make in solvers.items()}
+        row = {"ratings": len(frame), "items": train.movieId.nunique(), "scale": scale}
+        row |= {"kurtosis": kurtosis(train.rating), "BiasModel": bias}
+        best = mfrec.rmse(test.rating, expected[held])
+        row |= {"planted": round(100 * (best / bias - 1), 1)}
+        row |= {label: 100 * (-fit.score(test) / bias - 1) for label, fit in fits.items()}
+        rows.append(row | {"inside": coverage(pit_values(fits["BayesianMF"], test), 0.8)})
+    digits = {"kurtosis": 1, "BiasModel": 4, "inside": 3} | dict.fromkeys(solvers, 2)
+    return pd.DataFrame(rows).set_index(["ratings", "items", "scale"]).round(digits)
+
+
+@table("7_edges", "scales")
+def scales(names):
+    jobs = [(*shape, scale) for shape in SHAPES for scale in SCALES]
+    solvers = {"ALSMF": mfrec.ALSMF, "ALSMF.quick": mfrec.ALSMF.quick, "AdamMF": mfrec.AdamMF}
+    return on_scales(jobs, solvers | {"BayesianMF": mfrec.BayesianMF})
+
+
+@table("7_edges", "large")
+def large_scales(names):
+    jobs = [(2_000_000, 30_000, n_items, scale) for n_items in (5_000, 300_000)
+            for scale in ("1 to 100", "1 to 5, nine in ten 5")]
+    return on_scales(jobs, {"ALSMF": mfrec.ALSMF, "BayesianMF": mfrec.BayesianMF})
+
+
+def updated():
+    "Solvers by label, training rows in the order of time, test rows, and where the first half ends."
+    solvers = {"BiasModel": mfrec.BiasModel(), "ALSMF": mfrec.ALSMF(), "ALSMF(reg=12)": mfrec.ALSMF(reg=12.0),
+               "AdamMF": mfrec.AdamMF(), "BayesianMF": mfrec.BayesianMF()}
+    train, test = mfrec.split_random(read("ml-1m-timed"), 0.1, seed=0)
+    return solvers, train.sort_values("timestamp", kind="stable"), test, len(train) // 2
+
+
+def error_on_known(model, test, seen):
+    "RMSE on the test rows whose user and item are among the rows seen."
+    return -model.score(test[test.userId.isin(seen.userId) & test.movieId.isin(seen.movieId)])
+
+
+@functools.cache
+def drifted():
+    "ML-1M in the order of time: RMSE of models that are only updated and of full fits, by per cent added."
+    solvers, train, test, half = updated()
+    rows, ends = [], half + np.arange(101) * half // 100
+    for label, one in solvers.items():
+        model = clone(one).fit(train[:half])
+        for percent in range(1, 101):
+            model.partial_fit(train[ends[percent - 1]:ends[percent]], refit_after=np.inf)
+            if percent in (5, 10, 25, 50, 100):
+                seen = train[:ends[percent]]
+                whole = error_on_known(clone(one).fit(seen), test, seen)
+                lost = error_on_known(model, test, seen) - whole
+                rows.append({"solver": label, "added, %": percent, "lost": lost, "full fit": whole})
+    return pd.DataFrame(rows)
+
+
+@table("7_edges", "drift")
+def drift(names):
+    return drifted().pivot(index="added, %", columns="solver", values="lost")[list(updated()[0])].round(4)
+
+
+@table("7_edges", "full_fits")
+def full_fits(names):
+    return drifted().pivot(index="added, %", columns="solver", values="full fit")[list(updated()[0])].round(4)
+
+
+@table("7_edges", "by_rule")
+def updates_by_rule(names):
+    "What is lost at the end by the rule of `partial_fit`, and how many batches ended in a full fit."
+    (solvers, train, test, half), rows = updated(), []
+    for (label, one), n_batches in itertools.product(solvers.items(), (20, 100)):
+        model, fits = clone(one).fit(train[:half]), 0
+        for batch in np.array_split(np.arange(half, len(train)), n_batches):
+            model.partial_fit(train.iloc[batch])
+            fits += "n_added" not in model.model_.about
+        lost = error_on_known(model, test, train) - error_on_known(clone(one).fit(train), test, train)
+        rows.append({"solver": label, "batches": n_batches, "full fits": fits, "lost": round(lost, 4)})
+    return pd.DataFrame(rows).set_index("solver")
+
+
+# Study 8
+
+
+def item_weights(left, ridge):
+    "Ridge regression of each item's residuals on those of the others."
+    inverse = np.linalg.inv((left.T @ left).toarray().astype(np.float64) + ridge * np.eye(left.shape[1]))
+    weights = -inverse / inverse.diagonal()
+    np.fill_diagonal(weights, 0)
+    return weights.astype(np.float32)
+
+
+def neighbours_of(name, ridges=(100, 300, 1_000, 3_000)):
+    "Validation RMSE without neighbours and with those of the 6,000 most rated items, by ridge."
+    train, cols = masked(name)[0], find_columns(read(name))
+    held = np.random.default_rng(1).random(len(train)) < 0.1
+    train, check = train[~held], train[held]
+    fit = mfrec.BayesianMF().fit(train)
+    model, predicted = fit.model_, fit.predict(check)
+    kept = np.argsort(-model.item.n_ratings)[:6_000]
+    place = np.full(len(model.item) + 1, -1)
+    place[kept] = np.arange(len(kept))
+    at = model.user.ids.lookup(train[cols.user]), model.item.ids.lookup(train[cols.item])
+    left = (train[cols.rating].to_numpy() - fit.predict(train)).astype(np.float32)
+    left = sparse.csr_matrix((left, at), shape=(len(model.user), len(model.item)))[:, kept]
+    users, items = model.user.ids.lookup(check[cols.user]), place[model.item.ids.lookup(check[cols.item])]
+    found = {"without": mfrec.rmse(check[cols.rating], predicted)}
+    for ridge in ridges:
+        more, weights = predicted.astype(np.float64), item_weights(left, ridge)
+        for start in range(0, left.shape[0], 500):
+            rows = np.flatnonzero((users >= start) & (users < start + 500) & (items >= 0))
+            more[rows] += (left[start:start + 500] @ weights)[users[rows] - start, items[rows]]
+        found[str(ridge)] = mfrec.rmse(check[cols.rating], more.clip(*model.scale))
+    return found
+
+
+@table("8_left_out", "neighbours")
+def neighbours(names):
+    sets = [name for name in ("ml-100k", "ml-latest-small", "ml-1m") if name in names]
+    return pd.DataFrame({name: neighbours_of(name) for name in sets}).T.rename_axis("data").round(4)
+
+
+@table("8_left_out", "slopes")
+def slopes(names):
+    """Validation RMSE without features, with them, and with slopes of each user; what these gain, with
+    interval."""
+    rows = []
+    for name, seed in itertools.product(names, range(2)):
+        items, cols = mfrec.read_items(name), find_columns(read(name))
+        train, check = inner(name)
+        check = check[check[cols.user].isin(train[cols.user]) & check[cols.item].isin(train[cols.item])]
+        found = {}
+        for label, given, own in (("no features", None, False), ("features", items, False),
+                                  ("and slopes", items, True)):
+            found[label] = mfrec.BayesianMF(user_slopes=own, seed=seed).fit(train, items=given).predict(check)
+        errors = {label: mfrec.rmse(check[cols.rating], predicted) for label, predicted in found.items()}
+        gain = mfrec.metrics.bootstrap_interval(
+            check[cols.rating], found["and slopes"], check[cols.user], baseline=found["features"]
+        )
+        gain = {"difference": gain.estimate, "low": gain.low, "high": gain.high}
+        rows.append({"data": name, "seed": seed} | errors | gain)
+    return pd.DataFrame(rows).set_index(["data", "seed"]).round(4)
+
+
+# Study 4
+
+OURS = {"mfrec Bias": ("mfrec.BiasModel", {}), "mfrec Adam": ("mfrec.AdamMF", {}),
+        "mfrec ALS quick": ("mfrec.ALSMF.quick", {}), "mfrec ALS": ("mfrec.ALSMF", {}),
+        "mfrec ALS 30": ("mfrec.ALSMF", {"n_sweeps": 30}),
+        "mfrec Bayes 16": ("mfrec.BayesianMF", {"n_samples": 16}), "mfrec Bayes": ("mfrec.BayesianMF", {}),
+        "mfrec Bayes 256": ("mfrec.BayesianMF", {"n_samples": 256})}
+
+
+@functools.cache
+def peer_splits(names):
+    "Training and test rows by set and kind of split."
+    found = {}
+    for name in dict.fromkeys((*names, "ml-1m-timed")) if names == STUDIED else names:
+        ratings = read_plain(name)
+        found[f"{name}-mask"] = mfrec.split_mask(ratings)
+        if "timestamp" in ratings:
+            found[f"{name}-time"] = mfrec.split_time(ratings, 0.2)
+    return found
+
+
+def entries(split):
+    "What runs on one split: {label: (model of `fit`, parameters)}."
+    found = json.loads((HERE / "peers_params.json").read_text()).get(split, {})
+    theirs = {peer.replace("surprise", "Surprise").replace("lenskit", "LensKit"): (peer, one["params"])
+              for peer, one in found.items() if peer != "myfm"}
+    if "myfm" in found:
+        theirs |= {f"myFM {n}": ("myfm", found["myfm"]["params"] | {"n_iter": n}) for n in (50, 300)}
+    return OURS | theirs
+
+
+@functools.cache
+def peer_runs(names):
+    """A row for each split and entry: errors, seconds, memory and the predictions. One after the other, two
+    threads."""
+    rows = []
+    for split, (train, test) in peer_splits(names).items():
+        for label, (model, params) in entries(split).items():
+            python, job = sys.executable if label in OURS else PEERS, {"model": model, "params": params}
+            predicted, figures = in_a_process("fit", python, job, threads=2, train=train, test=test)
+            row = {"split": split, "entry": label, "RMSE": mfrec.rmse(test.rating, predicted)}
+            row |= {"RMSE per user": mfrec.rmse(test.rating, predicted, users=test.user)}
+            row |= {"MAE": mfrec.mae(test.rating, predicted), "fit, s": figures["seconds_fit"]}
+            row |= {"predict, s": figures["seconds_predict"], "peak, MB": figures["peak_mb"]}
+            rows.append(row | {"predictions": predicted})
+    return pd.DataFrame(rows)
+
+
+@table("4_peers", "results")
+def peer_results(names):
+    digits = {"RMSE": 4, "RMSE per user": 4, "MAE": 4, "fit, s": 2, "predict, s": 2, "peak, MB": 0}
+    found = peer_runs(names).drop(columns="predictions").set_index(["split", "entry"]).round(digits)
+    return found.sort_values("RMSE").loc[list(peer_splits(names))]
+
+
+def duels(names, entry=None):
+    "Our best entry, or a given one, against the peers' best on each split, with an interval over users."
+    rows = {}
+    for split, (_, test) in peer_splits(names).items():
+        here = peer_runs(names).query("split == @split").sort_values("RMSE")
+        mine = here.entry.isin(OURS)
+        ours, peer = here[mine if entry is None else here.entry == entry].iloc[0], here[~mine].iloc[0]
+        away = mfrec.metrics.bootstrap_interval(
+            test.rating, ours.predictions, test.user, baseline=peer.predictions
+        )
+        rows[split] = {"mfrec": ours.entry, "peer": peer.entry}
+        rows[split] |= {"RMSE, mfrec": ours.RMSE, "RMSE, peer": peer.RMSE}
+        rows[split] |= {"difference": away.estimate, "low": away.low, "high": away.high}
+        rows[split] |= {"times faster": peer["fit, s"] / ours["fit, s"]}
+    return pd.DataFrame(rows).T.rename_axis("split")
+
+
+@table("4_peers", "best")
+def best_of_each_camp(names):
+    return duels(names)
+
+
+@table("4_peers", "as_it_comes")
+def sampler_as_it_comes(names):
+    return duels(names, "mfrec Bayes")
+
+
+@table("4_peers", "targets")
+def targets(names):
+    """MovieLens 1M, all threads, nothing else on the machine: medians of three rounds taken in turns, myFM of
+    one."""
+    implicit = {"k": 50, "add_implicit_features": True}
+    contenders = {
+        "ALSMF.quick()": ("mfrec.ALSMF.quick", {}), "ALSMF()": ("mfrec.ALSMF", {}),
+        "LensKit BiasedMF, k=32": ("lenskit BiasedMF", {"embedding_size": 32}),
+        "cmfrec, k=50, implicit features": ("cmfrec", implicit),
+        "cmfrec, the same, lambda 20": ("cmfrec", implicit | {"lambda_": 20}),
+        "BayesianMF()": ("mfrec.BayesianMF", {}),
+        "myFM, rank 10, 200 iterations": ("myfm", {"rank": 10, "n_iter": 200}),
+    }
+    train, test = mfrec.split_mask(read_plain("ml-1m"))
+    rows = []
+    for turn, (label, (model, params)) in itertools.product(range(3), contenders.items()):
+        if turn == 0 or model != "myfm":
+            python = sys.executable if model.startswith("mfrec") else PEERS
+            job = {"model": model, "params": params}
+            predicted, figures = in_a_process("fit", python, job, train=train, test=test)
+            rows.append({"solver": label, "RMSE": mfrec.rmse(test.rating, predicted)} | figures)
+    found = pd.DataFrame(rows).groupby("solver", sort=False).median()
+    return found[["RMSE", "seconds_fit", "seconds_predict", "peak_mb"]].round(4)
+
+
+# Study 5
+
+
+def in_threads(function, repeats, n):
+    "Seconds a call takes, n threads calling side by side; the best of five rounds."
+    with Workers(n) as workers:
+        def calls(_):
+            return [function() for _ in range(repeats)]
+
+        rounds = [seconds(lambda: list(workers.map(calls, range(n)))) for _ in range(5)]
+    return min(rounds) / repeats / n
+
+
+def product_rate(width, n, rows=64):
+    "Multiplications and additions per second of Grams of a cache-sized block."
+    block = torch.rand(rows, 3 * 2**18 // width // rows, width)
+    return 2 * block.numel() * width / in_threads(lambda: torch.bmm(block.mT, block), 20, n)
+
+
+def copy_rate(n):
+    "Bytes per second that go to and from memory."
+    source, target = torch.rand(2**25), torch.empty(2**25)
+    return 2 * 4 * 2**25 / in_threads(lambda: target.copy_(source), 1, n)
+
+
+def limit(data, k, n):
+    "Seconds below which this machine cannot do a sweep (both sides) over the ratings."
+    width = padded_width(k)
+    operations = 4 * len(data) * width**2 + (data.n_users + data.n_items) * (k + 2) ** 3 / 3
+    return operations / product_rate(width, n) + 2 * len(data) * (8 + 2 * 4 * width) / copy_rate(n)
+
+
+def swept(data, k, n, rounds=2):
+    "Seconds of a full sweep and of building the buckets, the best of some rounds, with the limit."
+    centered = data.standardized((float(data.ratings.mean()), 1.0))
+    prior = Prior(10 * torch.eye(k + 1))
+    taken, building = [], []
+    with Workers(n) as workers:
+        for _ in range(rounds):
+            start = time.perf_counter()
+            by_user, by_item = group_both(centered, k, workers=workers)
+            building.append(time.perf_counter() - start)
+        vectors = 0.1 * torch.randn(by_item.n_rows, k + 1)
+        for _ in range(rounds):
+            start = time.perf_counter()
+            half = solve_rows(by_user, Known(gather_table(vectors), prior), workers=workers).vectors
+            vectors = solve_rows(by_item, Known(gather_table(half), prior), workers=workers).vectors
+            taken.append(time.perf_counter() - start)
+    least = limit(data, k, n)
+    return {"sweep, s": min(taken), "limit, s": least, "building, s": min(building),
+            "sweep / limit": min(taken) / least}
+
+
+def sampled(n_ratings):
+    ratings = mfrec.sample_ratings(32_000_000, seed=0).iloc[:n_ratings, :3]
+    ids = IdEncoder().fit(ratings.userId), IdEncoder().fit(ratings.movieId)
+    return Interactions.from_frame(ratings, find_columns(ratings), *ids)
+
+
+@table("5_speed", "sweep")
+def sweep_of_32_million(names):
+    return pd.DataFrame({"k = 20": swept(sampled(None), 20, n_threads(-1), 3)}).rename_axis("figure").round(3)
+
+
+@table("5_speed", "factors")
+def what_a_factor_costs(names):
+    data = sampled(3_200_000)
+    found = {k: swept(data, k, n_threads(-1)) for k in (8, 14, 22, 30, 46, 62, 94, 126, 190, 254)}
+    return pd.DataFrame(found).T.rename_axis("k").round(2)
+
+
+def on_devices(solvers, train, test, devices=("cuda", "cpu")):
+    "RMSE and seconds from frame to fitted model on each device, and the peak of a GPU's memory."
+    rows = {}
+    for label, make in solvers.items():
+        rows[label] = {}
+        for device in devices:
+            torch.cuda.reset_peak_memory_stats()
+            one = make().set_params(device=device)
+            took = seconds(lambda: one.fit(train))
+            rows[label] |= {f"RMSE, {device}": -one.score(test), f"{device}, s": took}
+            if device == "cuda":
+                rows[label]["GPU memory, MB"] = torch.cuda.max_memory_allocated() / 1e6
+    return pd.DataFrame(rows).T.rename_axis("solver").round(4)
+
+
+@table("5_speed", "gpu")
+def one_million_on_a_gpu(names):
+    solvers = {"ALSMF.quick()": mfrec.ALSMF.quick, "ALSMF()": mfrec.ALSMF, "BayesianMF()": mfrec.BayesianMF,
+               "AdamMF()": mfrec.AdamMF}
+    train, test = masked("ml-1m")
+    on_devices(solvers, train[train.userId < 500], test, ("cuda",))  # loads what a first fit loads
+    return on_devices(solvers, train, test)
+
+
+@table("5_speed", "gpu_large")
+def thirty_two_million_on_a_gpu(names):
+    big = mfrec.sample_ratings(32_000_000, seed=0)[["userId", "movieId", "rating"]]
+    held = np.random.default_rng(0).random(len(big)) < 0.02
+    ridge = "ALSMF(n_factors=20, reg=30, n_sweeps=10)"
+    solvers = {ridge: lambda: mfrec.ALSMF(n_factors=20, reg=30.0, n_sweeps=10), "ALSMF()": mfrec.ALSMF}
+    return on_devices(solvers, big[~held], big[held])
+
+
+READING = r"""
+import json, re, sys, time
+import pandas, mfrec
+mfrec.read_ratings  # loads it
+path, reader = sys.argv[1:]
+def used():  # of this program alone
+    return int(re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())[1]) / 1024
+before, start = used(), time.perf_counter()
+frame = mfrec.read_ratings(path) if reader == "mfrec" else pandas.read_csv(path)
+seconds, peak = time.perf_counter() - start, used() - before
+size = frame.memory_usage().sum() / 2**20
+print(json.dumps({"seconds": seconds, "peak MB": peak, "frame MB": size, "rows": len(frame)}))
+"""
+
+
+@table("5_speed", "reading")
+def reading(names):
+    "Five million rows of csv, each reading in a process of its own; medians of three."
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/five.csv"
+        mfrec.sample_ratings(5_000_000).to_csv(path, index=False)
+        for _, reader in itertools.product(range(3), ("mfrec", "pandas")):
+            command = [sys.executable, "-c", READING, path, reader]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            rows.append({"reader": reader} | json.loads(done.stdout))
+    return pd.DataFrame(rows).groupby("reader").median().round(2)
+
+
+@table("5_speed", "encoding")
+def encoding(names):
+    "Five million ids in shuffled order, beside scikit-learn; the fastest of three."
+    rows, rng = mfrec.sample_ratings(5_000_000).sample(frac=1, random_state=0), np.random.default_rng(0)
+    wide = rng.integers(0, 2**60, 200_000)[rng.integers(0, 200_000, len(rows))]
+    found = {}
+    for name, ids in {"user ids": rows.userId, "movie ids": rows.movieId, "60-bit ids": wide}.items():
+        theirs, ours = (min(seconds(lambda: make().fit_transform(np.asarray(ids))) for _ in range(3))
+                        for make in (LabelEncoder, IdEncoder))
+        found[name] = {"LabelEncoder, s": theirs, "IdEncoder, s": ours, "times faster": theirs / ours}
+    return pd.DataFrame(found).T.rename_axis("ids").round(3)
+
+
+# Study 6
+
+SHOWN = (0, 1, 5, 20)
+PORTIONS = {"none": ("none", False), "genres": ("genres", False), "decades": ("decades", False),
+            "both": ("both", False), "demographics": ("none", True), "both + demographics": ("both", True)}
+
+
+def content_situations(name):
+    """Yields training rows, and what is told from them: (situation, rows shown by people just met or None,
+    test rows)."""
+    ratings = read_plain(name)
+    train, test = mfrec.split_mask(ratings)
+    yield train, [("rated films", None, test[test.user.isin(train.user) & test.item.isin(train.item)])]
+    # cmfrec takes minutes a fold on goodbooks
+    some = some_people(ratings, 0.25 if name == "goodbooks-10k" else 1)
+    for train, test in mfrec.k_folds(some, 10, seed=0, by="items"):
+        yield train, [("unrated films", None, test[test.user.isin(train.user)])]
+    train, test, shown = people_just_met(ratings, SHOWN)
+    yield train, [(f"people after {n}", shown[n], test) for n in SHOWN]
+    timed = read_plain("ml-1m-timed") if name == "ml-1m" else ratings
+    if "timestamp" in timed:
+        train, test = mfrec.split_time(timed, 0.2)
+        yield train, [("next month", None, test)]
+
+
+def of_als(name, train, parts):
+    """Predictions of `ALSMF` by taste and portion for each situation, and for unrated films of what features
+    mean to everybody."""
+    items, users = read_known(name)
+    tables, unrated = portions(items), parts[0][0] == "unrated films"
+    for (label, n_taste), (portion, (which, with_users)) in itertools.product(
+        (("taste", 64), ("no taste", 0)), PORTIONS.items()
+    ):
+        if with_users and (users is None or unrated) or unrated and not n_taste and portion != "none":
+            continue  # there is no such thing, or it changes nothing
+        told = users if with_users else None
+        model = mfrec.ALSMF(n_taste=n_taste).fit(train, items=tables[which], users=told)
+        for situation, shown, test in parts:
+            if shown is not None and len(shown):
+                theirs = None if told is None else told[told.user.isin(shown.user)]
+                predicted = model.fold_in(shown, users=theirs).predict(test)
+            else:
+                predicted = model.predict(test)
+            yield situation, (label, portion), predicted
+            if unrated and portion == "both":
+                yield situation, (label, "no slopes"), without_slopes(model.model_, train, test)
+
+
+def of_baselines(name, train, parts):
+    "Predictions from biases alone and by the plain regression, of people with what they have shown."
+    both = mfrec.item_features(read_known(name)[0])
+    for situation, shown, test in parts:
+        seen = train if shown is None else pd.concat([train, shown])
+        people, films = (IdEncoder().fit(pd.concat([seen[side], test[side]])) for side in ("user", "item"))
+        data, known = (Interactions.from_frame(frame, find_columns(frame), people, films)
+                       for frame in (seen, train))
+        users, items = people.transform(test.user), films.transform(test.item)
+        features = as_matrix(both, films)
+        mean, of_users, of_items = rows_biases(data, 3, 3)
+        typical = np.where(data.item_counts > 0, of_items, data.item_counts @ of_items / len(data))
+        yield situation, ("biases", ""), mean + of_users[users] + typical[items]
+        mean, _, of_items = rows_biases(known, 3, 3)
+        expected = of_items, content_biases(known, features, of_items)
+        rated, unrated = (plain_slopes(data, features, one, mean)(users, items) for one in expected)
+        yield situation, ("plain regression", ""), np.where(known.item_counts[items] > 0, rated, unrated)
+
+
+def of_cmfrec(name, train, parts):
+    "Predictions of cmfrec for each situation, without features and with all that is known."
+    situation, shown, _ = parts[-1]
+    items, users = read_known(name)
+    cols = ["user", "item", "rating"]
+    later = situation == "next month"
+    source, split = (f"{name}-timed" if name == "ml-1m" and later else name), "time" if later else "mask"
+    counts = [0 if seen is None else seen.groupby("user").size().max() for _, seen, _ in parts]
+    test = pd.concat([test[cols].assign(n=n) for n, (_, _, test) in zip(counts, parts)]).fillna({"n": 0})
+    everyone = {part: pd.concat([train, test])[[side]].drop_duplicates()
+                for part, side in (("features", "item"), ("people", "user"))}
+    known = everyone | {"features": as_frame(mfrec.item_features(items))}
+    known |= {} if users is None else {"people": as_frame(mfrec.user_features(users), "user")}
+    more = {} if shown is None else {"shown": shown[cols]}
+    for label, about in {"cmfrec": everyone, "cmfrec, known": known}.items():
+        if label == "cmfrec" and situation == "unrated films":
+            continue
+        found = known_to_cmfrec(source, train[cols], test, split=split, **about, **more)
+        ends = np.cumsum([len(rows) for _, _, rows in parts])[:-1]
+        for (place, _, _), predicted in zip(parts, np.split(found, ends)):
+            yield place, (label, ""), predicted
+
+
+@functools.cache
+def content_grid(name):
+    "Test rows and predictions of them by situation."
+    found = {}
+    for train, parts in content_situations(name):
+        columns = {place: {} for place, _, _ in parts}
+        makers = (of_als, of_cmfrec, of_baselines)
+        for place, key, predicted in itertools.chain(*(make(name, train, parts) for make in makers)):
+            columns[place][key] = np.clip(predicted, train.rating.min(), train.rating.max())
+        for place, _, test in parts:
+            rows = test[["user", "item", "rating"]].reset_index(drop=True)
+            found.setdefault(place, []).append((rows, pd.DataFrame(columns[place])))
+    return {place: tuple(pd.concat(part, ignore_index=True) for part in zip(*splits))
+            for place, splits in found.items()}
+
+
+def content_errors(names):
+    "RMSE by situation and set, of each entry; and numbers of rows."
+    found = {(place, name): {key: mfrec.rmse(test.rating, frame[key]) for key in frame}
+             for name in names for place, (test, frame) in content_grid(name).items()}
+    places = dict.fromkeys(place for place, _ in found)
+    order = [(place, name) for place in places for name in names if (place, name) in found]
+    return pd.DataFrame(found).T.reindex(order).rename_axis(["situation", "data"])
+
+
+@table("6_content", "grid")
+def grid(names):
+    cells = content_errors(names)
+    cells = cells.reindex(columns=pd.MultiIndex.from_tuples(dict.fromkeys([
+        *cells.columns, ("taste", "both + demographics"), ("no taste", "both + demographics"), ("cmfrec", ""),
+        ("cmfrec, known", "")])))
+
+    def known(label):
+        return cells[label, "both + demographics"].fillna(cells[label, "both"])
+
+    return pd.DataFrame({
+        "rows": [len(content_grid(name)[place][0]) for place, name in cells.index],
+        "ALSMF": cells["taste", "none"], "ALSMF, known": known("taste"),
+        "no taste": cells["no taste", "none"], "no taste, known": known("no taste"),
+        "cmfrec": cells["cmfrec", ""], "cmfrec, known": cells["cmfrec, known", ""],
+        "plain regression": cells["plain regression", ""], "biases": cells["biases", ""],
+    }).round(4)
+
+
+@table("6_content", "portions")
+def what_portions_change(names):
+    "Thousandths of RMSE relative to the same solver without features."
+    cells = content_errors(names)
+    return pd.concat({label: 1_000 * cells[label].drop(columns=["none", "no slopes"], errors="ignore").sub(
+        cells[label]["none"], axis=0) for label in ("taste", "no taste")}, axis=1).round(2)
+
+
+@table("6_content", "rated_by_solver")
+def rated_by_solver(names):
+    "RMSE without features on random splits, and what each portion changes, in thousandths."
+    splits = {"ml-100k": 5, "ml-latest-small": 5, "movietweetings": 3, "ml-1m": 1, "goodbooks-10k": 1}
+    solvers = {"AdamMF": mfrec.AdamMF(), "BayesianMF": mfrec.BayesianMF(),
+               "BayesianMF, no taste": mfrec.BayesianMF(n_taste=0)}
+    rows = []
+    for label, name in itertools.product(solvers, [name for name in splits if name in names]):
+        items, users = read_known(name)
+        tables = portions(items)
+        for seed in range(splits[name]):
+            train, test = mfrec.split_random(read_plain(name), test_fraction=0.1, seed=seed)
+            errors = {}
+            for portion, (which, told) in PORTIONS.items():
+                if users is not None or not told:
+                    known = {"items": tables[which], "users": users if told else None}
+                    errors[portion] = -clone(solvers[label]).fit(train, **known).score(test)
+            without = errors.pop("none")
+            changes = {portion: 1_000 * (error - without) for portion, error in errors.items()}
+            rows.append({"solver": label, "data": name, "RMSE without": without} | changes)
+    return pd.DataFrame(rows).groupby(["solver", "data"], sort=False).mean().round(4)
+
+
 # Commands: the function, and what it is asked
 
 
@@ -1264,6 +2168,7 @@ def parser():
     command(startup, "out")
     command(lists, "out", peer={"required": True}, ratings={"type": int, "default": 2_000_000},
             rounds={"type": int, "default": 3})
+    command(measure, "study", tables=some, sets=some)
     command(interest, "out", sets=some, solver={"choices": ["als", "bayes", "none"], "default": "als"},
             peers={"action": "store_true"}, n_jobs={"type": int, "default": -1})
     return ask
