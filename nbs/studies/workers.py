@@ -1325,7 +1325,8 @@ def starting_sets():
 def starting_recipe(name):
     "The notebook's recipe on one set: the figures it prints, and the seconds it takes."
     train, test, ratings = starting_sets()[name]
-    cols, cpu, generator = find_columns(train), torch.device("cpu"), generator_of(0)
+    cols, cpu = find_columns(train), torch.device("cpu")
+    generator = generator_of(0)
     # the notebook encodes before it splits
     ids = IdEncoder().fit(ratings.userId), IdEncoder().fit(ratings.movieId)
     data, test = (Interactions.from_frame(rows, cols, *ids) for rows in (train, test))
