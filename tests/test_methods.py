@@ -104,13 +104,10 @@ def calls(rows, items, folder):
         "update": ((people,), {}), "partial_fit": ((people,), {}), "save": ((folder,), {}),
         "find_items": (("the",), {"n": 3}), "with_interest": ((), {"seed": 1}),
         "recommend": ((user,), {"n": 3, "items": items}),
-<<<<<<< HEAD
         "explain": ((user, rows["movieId"].iloc[0]), {"items": items}),
         "why": ((user, rows["movieId"].iloc[0]), {"items": items}),
-=======
         "similar_items": ((rows["movieId"].iloc[0],), {"n": 3}), "similar_users": ((user,), {"n": 3}),
         "together": ((both,), {"n": 3}), "taste_match": ((both,), {}), "disagreements": ((both,), {"n": 3}),
->>>>>>> ha-27
     }
 
 

@@ -16,18 +16,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-<<<<<<< /tmp/tmpjvf9k3y2
-from mfrec.doors.asking import explain, find, me, recommend
-=======
-from mfrec.doors.asking import find, me, recommend
-from mfrec.doors.circle import similar, together
->>>>>>> /tmp/tmphno5zu2e
-from mfrec.doors.options import (
+from .asking import explain, find, me, recommend
+from .circle import similar, together
+from .options import (
     BASIS, SOLVERS, SPLITS, AsJson, DataArg, Decades, Duplicates, Factors, Genres, ItemCol, ItemColumns,
     Items, KeepRatings, ModelDir, ModelOut, MoreItems, MoreUsers, RatingCol, Seed, Solver, TasteFeatures,
     Reading, TimeCol, UserCol, UserColumns, UserSlopes, Users, check_name, reads)
-from mfrec.doors.saying import say, spoken
-from mfrec.errors import SettingError
+from .saying import say, spoken
+from ..errors import SettingError
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -14,20 +14,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, ParamSpec
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
-from mfrec.kernel.arguments import check_arguments, checked
-from mfrec.model.link import Numbers
+from ..kernel.arguments import check_arguments, checked
+from .link import Numbers
 
 if TYPE_CHECKING:  # the chapters whose functions are methods of every fitted model
     from mfrec.model import chances as likely, evaluate as judging, fold_in as folding
     from mfrec.model import predict as predicting, preferences as liking
     from mfrec.model.records import Model
     from mfrec.use import filters as finding, liking as wishing, persist as keeping
-<<<<<<< /tmp/tmpvxi3lx2a
-    from mfrec.use import reasons as reasoning, recommend as recommending, updates as updating
-=======
-    from mfrec.use import alike as resembling, recommend as recommending, together as sharing
-    from mfrec.use import updates as updating
->>>>>>> /tmp/tmpa_5k837p
+    from mfrec.use import alike as resembling, reasons as reasoning, recommend as recommending
+    from mfrec.use import together as sharing, updates as updating
+
 
 # %% ../../nbs/19_model.methods.ipynb #3a5b1dd1
 P = ParamSpec("P")
