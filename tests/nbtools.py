@@ -156,8 +156,8 @@ def run_book(folder=NBS, package="mfrec", flags=()):
 
     The lessons of a chapter test the package, and neither they nor the module that they test may import a
     module of a later chapter. The package itself is loaded with its first module, and is free to import what
-    may be imported then. What uses the whole package (`WHOLE`), if there, comes last. No module of the package
-    may be loaded before, since an import of what is loaded goes unseen; none is dropped.
+    may be imported then. What uses the whole package (`WHOLE`) comes last. No module of the package may be
+    loaded before, since an import of what is loaded goes unseen; none is dropped.
     """
     loaded = sorted(name for name in sys.modules if name.split(".")[0] == package)
     if loaded:
