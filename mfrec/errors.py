@@ -43,29 +43,72 @@ class MfrecError(Exception):
     ----------
     message : object, default ''
         What is said; it becomes one line of at most 390 signs.
+
+    Examples
+    --------
+    >>> issubclass(mfrec.DataError, mfrec.MfrecError)
+    True
     """
     def __init__(self, message: object = "") -> None:
         super().__init__(one_line(message))
 
 
 class DataError(MfrecError, ValueError):
-    "A file, frame, column, row or id is not what it should be."
+    """A file, frame, column, row or id is not what it should be.
+
+    Examples
+    --------
+    >>> mfrec.rmse([4, 3], [4])
+    Traceback (most recent call last):
+        ...
+    mfrec.errors.DataError: 2 actual ratings but 1 predicted ones
+    """
 
 
 class SettingError(MfrecError, ValueError):
-    "A parameter is outside the values it can take."
+    """A parameter is outside the values it can take.
+
+    Examples
+    --------
+    >>> mfrec.split_random(ratings, test_fraction=2.0)
+    Traceback (most recent call last):
+        ...
+    mfrec.errors.SettingError: test_fraction=2.0; it must lie between 0 and 1, both excluded
+    """
 
 
 class UnknownIdError(MfrecError, LookupError):
-    "An id that was not there when the encoder or model was fitted."
+    """An id that was not there when the encoder or model was fitted.
+
+    Examples
+    --------
+    >>> model.preferences(-5)
+    Traceback (most recent call last):
+        ...
+    mfrec.errors.UnknownIdError: user -5 has no ratings in this model
+    """
 
 
 class DownloadError(MfrecError, OSError):
-    "A download did not arrive, or arrived damaged."
+    """A download did not arrive, or arrived damaged.
+
+    Examples
+    --------
+    >>> mfrec.download("ml-1m", base_url="http://localhost:1")
+    Traceback (most recent call last):
+        ...
+    mfrec.errors.DownloadError: http://localhost:1/ml-1m.zip could not be downloaded: ...
+    """
 
 
 class TrainingError(MfrecError, RuntimeError):
-    "Training diverged or produced a value that is not finite."
+    """Training diverged or produced a value that is not finite.
+
+    Examples
+    --------
+    >>> issubclass(mfrec.TrainingError, (mfrec.MfrecError, RuntimeError))
+    True
+    """
 
 # %% ../nbs/00_errors.ipynb #e1a00009
 class MfrecWarning(UserWarning):
@@ -75,6 +118,11 @@ class MfrecWarning(UserWarning):
     ----------
     message : object, default ''
         What is said; it becomes one line of at most 390 signs.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> warnings.simplefilter("ignore", mfrec.MfrecWarning)
     """
     def __init__(self, message: object = "") -> None:
         super().__init__(one_line(message))

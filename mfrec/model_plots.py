@@ -41,6 +41,11 @@ def plot_history(history: "pd.DataFrame | Fitted", ax: "Axes | None" = None) -> 
     Returns
     -------
     matplotlib Axes
+
+    Examples
+    --------
+    >>> adam = mfrec.AdamMF(n_epochs=5).fit(train)
+    >>> ax = plots.plot_history(adam)
     """
     told = numbers_in(history_told(history), ["train_rmse", "validation_rmse", "seconds"], *HISTORY)
     ax, watched = axes_for(ax), told["validation_rmse"]
@@ -75,6 +80,11 @@ def plot_chain(history: "pd.DataFrame | Fitted", ax: "Axes | None" = None) -> "A
     ------
     SettingError
         If no validation rows were watched.
+
+    Examples
+    --------
+    >>> bayes = mfrec.BayesianMF(n_factors=3, n_samples=8).fit(train, validation=test)
+    >>> ax = plots.plot_chain(bayes)
     """
     told = history_told(history)
     if isinstance(told, pd.DataFrame) and "validation_rmse" not in told:
@@ -106,6 +116,12 @@ def plot_preferences(preferences: pd.DataFrame, value: str = "preference", n: in
     Returns
     -------
     matplotlib Axes
+
+    Examples
+    --------
+    >>> ax = plots.plot_preferences(model.preferences(6), n=8)
+    >>> ax.get_xlabel()
+    'stars above or below expectation, ± 1 standard deviation'
     """
     if n < 1:
         raise SettingError(f"n={n}; it must be 1 or more")
@@ -161,6 +177,11 @@ def plot_explanation(lines: pd.DataFrame, n: int = 8, ax: "Axes | None" = None) 
     Returns
     -------
     matplotlib Axes
+
+    Examples
+    --------
+    >>> lines = model.explain(6, "Golden Prairie (1992)")
+    >>> ax = plots.plot_explanation(lines, n=5)
     """
     shown = leading_lines(lines, n)
     ends, ax = shown["stars"].cumsum(), axes_for(ax, height=0.9 + 0.26 * len(shown))
@@ -196,6 +217,11 @@ def plot_calibration(table: pd.DataFrame, share: float = 0.8, ax: "Axes | None" 
     Returns
     -------
     matplotlib Axes
+
+    Examples
+    --------
+    >>> table = mfrec.coverage_table(model, test, train)
+    >>> ax = plots.plot_calibration(table, share=0.8)
     """
     made_by = "coverage_table(model, test, train)"
     if not {"by", "group"} <= {*table.index.names}:

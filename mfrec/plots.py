@@ -48,6 +48,12 @@ def plot_ratings(ratings: "pd.DataFrame | Fitted", rating_col: str | None = None
     Returns
     -------
     matplotlib Axes
+
+    Examples
+    --------
+    >>> ax = plots.plot_ratings(ratings)
+    >>> ax.get_title()
+    '20,000 ratings'
     """
     rows = ratings_told(ratings)
     col = find_columns(rows, rating_col=rating_col, need=["rating"]).rating
@@ -88,6 +94,12 @@ def plot_decades(ratings: "pd.DataFrame | Fitted", items: pd.DataFrame, item_col
     ------
     DataError
         If a column is missing, an item stands in two rows, a year is no number, or no rated item is there.
+
+    Examples
+    --------
+    >>> figure = plots.plot_decades(ratings, items)
+    >>> [ax.get_ylabel() for ax in figure.axes]
+    ['decade', 'genre', 'stars']
     """
     joined = with_decades(ratings_told(ratings), items, item_col, rating_col)
     by = joined.explode("genres").groupby(["genres", "decade"])["stars"].agg(["mean", "size"])
@@ -137,6 +149,11 @@ def plot_split(train: pd.DataFrame, test: pd.DataFrame, by: str = "users", n_poi
         If `by` is neither of the two.
     DataError
         If there is no time column.
+
+    Examples
+    --------
+    >>> train, test = mfrec.split_time(ratings)
+    >>> ax = plots.plot_split(train, test, by="items")
     """
     if by not in ("users", "items"):
         raise SettingError(f"by={by!r}; choose 'users' or 'items'")
@@ -181,6 +198,11 @@ def plot_errors_by_count(report: pd.DataFrame, value: str = "rmse", min_rows: in
     ------
     SettingError
         If `value` is none of the three.
+
+    Examples
+    --------
+    >>> from mfrec.metrics import errors_by_count
+    >>> ax = plots.plot_errors_by_count(errors_by_count(test, model.predict(test), train))
     """
     if value not in ("rmse", "mae", "bias"):
         raise SettingError(f"value={value!r}; choose 'rmse', 'mae' or 'bias'")
@@ -244,6 +266,12 @@ def plot_errors(actual: Iterable, predicted: Iterable, by: str = "actual",
         If `by` is neither of the two.
     DataError
         If the two differ in length, or hold what is no number.
+
+    Examples
+    --------
+    >>> ax = plots.plot_errors(test.rating, model.predict(test), by="predicted")
+    >>> ax.get_ylabel()
+    'actual rating, stars'
     """
     if by not in ("actual", "predicted"):
         raise SettingError(f"by={by!r}; choose 'actual' or 'predicted'")

@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT / "nbs"
 FLAGS = {"slow", "gpu", "data"}  # as tst_flags in settings.ini: skipped unless asked for
 IMAGES = "nbs/images"
+WHOLE = ("00_a_tour", "index")  # they use the whole package, so the book runs them when all of it is made
 
 
 def chapters(folder=NBS):
@@ -122,7 +123,7 @@ class Guard:
         self.start(next(iter(modules)))
 
     def start(self, chapter):
-        "From now on this chapter runs; one that is not of the book, such as the index, may import all of it."
+        "From now on this chapter runs; one of `WHOLE`, such as the index, may import all of the book."
         self.chapter, self.refused = chapter, []
 
     def find_spec(self, name, path=None, target=None):
@@ -155,19 +156,20 @@ def run_book(folder=NBS, package="mfrec", flags=()):
 
     The lessons of a chapter test the package, and neither they nor the module that they test may import a
     module of a later chapter. The package itself is loaded with its first module, and is free to import what
-    may be imported then. The index, if there is one, comes last. No module of the package may be loaded
-    before, since an import of what is loaded goes unseen; none is dropped.
+    may be imported then. What uses the whole package (`WHOLE`) comes last. No module of the package may be
+    loaded before, since an import of what is loaded goes unseen; none is dropped.
     """
     loaded = sorted(name for name in sys.modules if name.split(".")[0] == package)
     if loaded:
         raise RuntimeError(
             f"{loaded} are loaded before the first chapter; run the book in a process of its own"
         )
-    paths = chapters(folder)
+    paths = [path for path in chapters(folder) if path.stem not in WHOLE]
+    last = [Path(folder) / f"{name}.ipynb" for name in WHOLE]
     guard = Guard(package, {path.stem: module_of(read_nb(path)) for path in paths})
     sys.meta_path.insert(0, guard)
     try:
-        for path in [*paths, *Path(folder).glob("index.ipynb")]:
+        for path in [*paths, *filter(Path.exists, last)]:
             start, wrong = time.perf_counter(), None
             guard.start(path.stem)
             try:

@@ -343,6 +343,7 @@ def test_me(mfrec, place, letterboxd, items):
     assert out.startswith("Letterboxd: 31 films rated, 11 only seen, 13 to watch; of the other rows 31 rep")
     assert "52 by title and year" in " ".join(out.split()) and "3 not found" in " ".join(out.split())
     assert "Your taste, in stars" in out or "What to watch next:" in out
+    assert out.count("Why these:") == 1
     _, _, after = out.partition("What to watch next:\n")
     best, _, rest = after.partition("Your watchlist, by the same score:\n")
     wanted, _, missed = rest.partition("Not among the films of the model (3):\n")

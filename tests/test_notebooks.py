@@ -61,7 +61,7 @@ def __getattr__(name):
 def planted(folder, first=HALF, second=TWICE, lazy=PACKAGE):
     "Runs a book of two chapters, and the package they make, which finds its names when asked for them."
     for place in ("nbs", "demo/sums"):
-        (folder / place).mkdir(parents=True)
+        (folder / place).mkdir(parents=True, exist_ok=True)
     (folder / "demo" / "__init__.py").write_text(lazy)
     (folder / "demo" / "sums" / "__init__.py").write_text("")
     for name, module, cells in (("00_half", "halves", first), ("01_twice", "sums/twice", second)):
@@ -77,6 +77,16 @@ def test_a_book_in_order_runs(tmp_path):
     )
     assert found == {"00_half": None, "01_twice": None} and done.returncode == 0
     assert "00_half" in done.stdout and "01_twice" in done.stdout
+
+
+def test_a_tour_stands_first_and_runs_last(tmp_path):
+    "It may import everything, from the package itself, and no chapter is let off for it."
+    (tmp_path / "nbs").mkdir()
+    write_nb(new_nb([mk_cell("from demo import half, twice\nassert twice(2) == 4 * half(2)")]),
+             tmp_path / "nbs" / "00_a_tour.ipynb")
+    found, _ = planted(tmp_path, (*HALF, "from demo.sums.twice import twice"))
+    assert [*found] == ["00_half", "01_twice", "00_a_tour"]
+    assert LATE in found["00_half"] and found["00_a_tour"] is None
 
 
 def test_a_name_that_only_a_lesson_imports_is_missed(tmp_path):

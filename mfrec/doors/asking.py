@@ -136,7 +136,8 @@ def tell_words(model: "Model", person: "Person", best: "DataFrame", wanted: "Dat
     taste, missed = taste_in_words(taste_of(person, model), words.things), missed_films(person, model)
     if taste:
         say(f"\nYour taste, {taste}")
-    say(f"\nWhat to {words.do} next:\n{lists_in_words(model, best)}")
+    listed = lists_in_words(model, best.drop(columns="why"))  # the reasons follow, of the first few
+    say(f"\nWhat to {words.do} next:\n{listed}")
     say(f"\nWhy these:\n{whys_in_words(best.head(MOST_EXPLAINED), model)}")
     if len(wanted):
         say(f"\nYour {words.wanted}, by the same score:\n{list_table(wanted, str(model.columns.item))}")

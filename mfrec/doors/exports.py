@@ -235,6 +235,14 @@ def read_export(path: str | os.PathLike, scale: tuple[float, float] = (0.5, 5.0)
         For a file that is missing, empty, damaged or of no known layout, and for stars out of scale.
     SettingError
         If the scale is none.
+
+    Examples
+    --------
+    >>> export = mfrec.read_export("letterboxd.zip")
+    >>> export.rated[["title", "year", "rating"]]
+                title  year  rating
+    0  Golden Prairie  1992     4.5
+    1    Lonely Piano  1969     3.0
     """
     if not (len(scale) == 2 and scale[0] < scale[1] and scale[1] > 0):
         raise SettingError(f"scale={scale!r}; it must be (lowest, highest)")
@@ -270,6 +278,14 @@ def ratings_of(rated: pd.DataFrame, matched: pd.DataFrame, user: int | str = "me
         One rating a row: `userId`, the items' ids under their own name, `rating` and, where all dates are
         known, `timestamp` in seconds since 1970. Films without an item have no row. If several are one
         item by an id, the last counts; if by title, none, and an MfrecWarning says how many.
+
+    Examples
+    --------
+    >>> rated = mfrec.read_export("letterboxd.zip").rated
+    >>> mfrec.ratings_of(rated, mfrec.match_titles(rated, items))
+      userId  movieId  rating   timestamp
+    0     me    26647     4.5  1704240000
+    1     me   125376     3.0  1704758400
     """
     need_columns(rated, ["title", "rating", "date"], "rated")
     need_columns(matched, ["how"], "matched")

@@ -132,6 +132,11 @@ def download(name: str, dest: str | Path = "data/raw", base_url: str = GROUPLENS
         For an unknown name.
     DownloadError
         For anything else that goes wrong; nothing is left behind.
+
+    Examples
+    --------
+    >>> print(mfrec.download("ml-100k"))
+    data/raw/ml-100k
     """
     if name not in NAMES:
         raise SettingError(f"unknown data set {name!r}; choose one of {', '.join(NAMES)}")

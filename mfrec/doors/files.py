@@ -132,6 +132,13 @@ def read_ratings(source: str | os.PathLike | None = None, nrows: int | None = No
         For anything that is not a table of ratings, with file, column and line.
     SettingError
         If a parameter is outside the values it can take.
+
+    Examples
+    --------
+    >>> mfrec.read_ratings("ratings.csv", nrows=2)
+       userId  movieId  rating   timestamp
+    0       1      128     2.0  1327575997
+    1       1      170     1.0  1266527929
     """
     check_options(nrows, sep, encoding, scale)
     member = find_member(locate(source), RATINGS_FILES, "ratings")

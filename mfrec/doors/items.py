@@ -105,6 +105,13 @@ def read_items(source: str | os.PathLike | None = None, *, item_col: str | None 
         For a file that is no table of items, a missing id, or an id that stands twice.
     SettingError
         If `sep` or `encoding` is none.
+
+    Examples
+    --------
+    >>> mfrec.read_items("movies.csv").head(2)
+       movieId                    title  year      genres
+    0        1  Wandering Harbor (1981)  1981    (Crime,)
+    1        2     Sleeping Snow (1992)  1992  (Romance,)
     """
     check_options(sep=sep, encoding=encoding)
     member = find_member(locate(source), ITEMS_FILES, "items")
@@ -143,6 +150,13 @@ def read_users(source: str | os.PathLike | None = None, *, user_col: str | None 
         For a file that is no table of users.
     SettingError
         If `sep` or `encoding` is none.
+
+    Examples
+    --------
+    >>> mfrec.read_users("users.csv").head(2)
+       userId group
+    0       1   odd
+    1       2  even
     """
     check_options(sep=sep, encoding=encoding)
     member = find_member(locate(source), USERS_FILES, "users")

@@ -236,6 +236,11 @@ def item_features(items: pd.DataFrame, *, item_col: str | None = None, genres: b
         For missing columns, missing or repeated ids, and numbers that are none.
     SettingError
         For more than 256 features, or a `min_rows` below 1.
+
+    Examples
+    --------
+    >>> mfrec.item_features(items).names[:3]
+    ['Action', 'Adventure', 'Animation']
     """
     col, given = find_item_column(items, item_col, "items"), schema is not None
     if schema is None:
@@ -287,6 +292,11 @@ def user_features(users: pd.DataFrame, *, user_col: str | None = None,
         For missing columns, missing or repeated ids, and numbers that are none.
     SettingError
         For more than 256 features, or a `min_rows` below 1.
+
+    Examples
+    --------
+    >>> mfrec.user_features(users).names
+    ['group even', 'group odd', 'group other']
     """
     col, given = find_columns(users, user_col=user_col, need=["user"], where="users").user, schema is not None
     if schema is None:

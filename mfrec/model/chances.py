@@ -60,6 +60,11 @@ def predict_proba(model: Model, pairs: pd.DataFrame) -> np.ndarray:
         For a model whose ratings are numbers.
     DataError
         For missing columns or ids.
+
+    Examples
+    --------
+    >>> bayes.predict_proba(test.head(2)).shape  # two pairs, ten levels
+    (2, 10)
     """
     link = levels_of(model)
     return link.probabilities(*latent(link, predict_at(model, pairs_of(model, pairs), std=True)))
@@ -67,7 +72,15 @@ def predict_proba(model: Model, pairs: pd.DataFrame) -> np.ndarray:
 
 @fitted_method
 def predict_chances(model: Model, pairs: pd.DataFrame) -> pd.DataFrame:
-    "`predict_proba` as a frame: one row per pair, one column per level. Errors as there."
+    """`predict_proba` as a frame: one row per pair, one column per level. Errors as there.
+
+    Examples
+    --------
+    >>> bayes.predict_chances(test.head(2)).round(2).iloc[:, -3:]
+        4.0   4.5   5.0
+    0  0.29  0.17  0.38
+    1  0.25  0.15  0.42
+    """
     return pd.DataFrame(predict_proba(model, pairs), index=pairs.index, columns=levels_of(model).levels)
 
 # %% ../../nbs/27_model.chances.ipynb #8016f2ea

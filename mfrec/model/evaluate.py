@@ -54,6 +54,13 @@ def evaluate(model: Model, test: pd.DataFrame, clip: bool = True, n_boot: int = 
     ------
     DataError
         For ratings that are missing or not finite.
+
+    Examples
+    --------
+    >>> model.evaluate(test).round(2).head(2)
+                   value   low  high
+    rmse            0.88  0.86  0.91
+    rmse per user   0.86  0.82  0.89
     """
     cols = judged_columns(model, test)
     actual, users = test[cols.rating].to_numpy(dtype=np.float64), test[cols.user]
@@ -76,6 +83,11 @@ def score(model: Model, ratings: pd.DataFrame, y: object = None) -> float:
     -------
     float
         In stars. Errors as of `evaluate`.
+
+    Examples
+    --------
+    >>> round(model.score(test), 2)
+    -0.88
     """
     cols = judged_columns(model, ratings)
     frame = predict_frame(model, ratings, std=False)
@@ -101,6 +113,13 @@ def sample_predictions(model: Model, test: pd.DataFrame, items: pd.DataFrame | N
     -------
     DataFrame
         Columns `user`, `title`, `predicted` and `actual`, both in stars.
+
+    Examples
+    --------
+    >>> model.sample_predictions(test, items, n=2).round(2)
+       user                title  predicted  actual
+    0    61    Lost River (1961)       4.43     4.5
+    1   148  Empty Bridge (1994)       4.02     4.0
     """
     rows = test.head(n)
     cols = judged_columns(model, rows, check=False)

@@ -154,6 +154,12 @@ def fold_in(model: Model, ratings: pd.DataFrame | None,
         For a frame without usable rows, for bad values, and for ratings outside the scale of the model.
     SettingError
         For features of which the model knows nothing.
+
+    Examples
+    --------
+    >>> newcomer = pd.DataFrame({"userId": -1, "movieId": [26647, 125376], "rating": [5.0, 2.0]})
+    >>> model.fold_in(newcomer).recommend(-1, n=2).title.tolist()
+    ['Northern Bridge (1999)', 'Burning Snow (2012)']
     """
     return _fold(model, ratings, "user", users)
 
@@ -175,6 +181,12 @@ def fold_in_items(model: Model, ratings: pd.DataFrame | None,
     -------
     Model
         Its items are those in `ratings` and `items`; its users are this model's. Errors as of `fold_in`.
+
+    Examples
+    --------
+    >>> film = pd.DataFrame({"userId": [6, 45], "movieId": -1, "rating": [5.0, 4.0]})
+    >>> float(model.fold_in_items(film).predict(6, -1).round(1))
+    4.0
     """
     return _fold(model, ratings, "item", items)
 

@@ -181,6 +181,13 @@ def predict_frame(model: Model, pairs: pd.DataFrame, clip: bool = True, std: boo
     ------
     DataError
         For missing columns or ids.
+
+    Examples
+    --------
+    >>> model.predict_frame(test.head(2)).round(2)
+       prediction   std basis
+    0        4.43  0.85  full
+    1        4.02  0.94  full
     """
     found = predict_at(model, pairs_of(model, pairs), std and model.user.errors.known)
     stars = clipped(model, found.stars, clip).astype(np.float32)
@@ -222,6 +229,11 @@ def predict(model: Model, pairs: pd.DataFrame | int | str, item: int | str | Non
     ------
     DataError
         For missing columns or ids.
+
+    Examples
+    --------
+    >>> model.predict(test.head(3)).round(1)
+    array([4.4, 4. , 3. ], dtype=float32)
     """
     single = not isinstance(pairs, pd.DataFrame)
     if single == (item is None):
@@ -281,6 +293,11 @@ def scores(model: Model, users: Iterable | int | str, std: bool = False,
         For `std` of a model that does not know its errors.
     DataError
         For ids of another kind than those it was fitted on.
+
+    Examples
+    --------
+    >>> model.scores([6, 45]).shape  # two people, all films
+    (2, 3021)
     """
     listed = list(users) if np.iterable(users) and not isinstance(users, str) else [users]
     ids = users if isinstance(users, pd.Series) else pd.Series(listed)

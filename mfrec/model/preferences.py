@@ -137,6 +137,13 @@ def preferences(model: Model, user: int | str) -> pd.DataFrame:
         For a user without ratings.
     SettingError
         For a model fitted without item features.
+
+    Examples
+    --------
+    >>> model.preferences(6).head(2).round(2)
+      feature  preference   std
+    0   2020s        0.21  0.12
+    1  Action       -0.12  0.07
     """
     if model.item.features is None:
         raise SettingError("this model was fitted without item features; give fit(ratings, items=...) a "
@@ -166,6 +173,11 @@ def describe_preferences(model: Model, user: int | str, n: int = 4) -> str:
     -------
     str
         Preference ± standard deviation, in stars, and feature; errors as of `preferences`.
+
+    Examples
+    --------
+    >>> model.describe_preferences(6, n=2)
+    '+0.21 ± 0.12 2020s, −0.12 ± 0.07 Action'
     """
     rows = preferences(model, user).head(n).itertuples()
     parts = [f"{row.preference:+.2f} ± {row.std:.2f} {row.feature}" for row in rows]

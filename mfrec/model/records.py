@@ -328,6 +328,11 @@ class Model(Fitted):
         Those it was fitted on, unless `keep_ratings` was False.
     catalogue : DataFrame, optional
         Id, title, year and genres of items, if `fit` was given such a frame.
+
+    Examples
+    --------
+    >>> mfrec.ALSMF(n_factors=4).fit(train).model_
+    Model(182 users, 2,847 items, 4 factors, als)
     """
     mean: float
     link: Numbers | Levels

@@ -263,6 +263,14 @@ def describe_ratings(ratings: pd.DataFrame, user_col: str | None = None, item_co
     ------
     DataError
         If a column is missing.
+
+    Examples
+    --------
+    >>> mfrec.describe_ratings(ratings)[["ratings", "users", "items"]]
+    ratings    20000.0
+    users        182.0
+    items       3021.0
+    Name: value, dtype: float64
     """
     cols = find_columns(ratings, user_col, item_col, rating_col)
     n_ratings, values = len(ratings), ratings[cols.rating]
@@ -301,6 +309,14 @@ def rating_counts(ratings: pd.DataFrame, rating_col: str | None = None) -> pd.Se
     ------
     DataError
         If the column is missing.
+
+    Examples
+    --------
+    >>> mfrec.rating_counts(ratings).tail(2)
+    rating
+    4.5    1895
+    5.0    2881
+    Name: count, dtype: int64
     """
     col = find_columns(ratings, rating_col=rating_col, need=["rating"]).rating
     return ratings[col].value_counts().sort_index()

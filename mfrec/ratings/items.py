@@ -209,6 +209,13 @@ def make_items(raw: pd.DataFrame, item_col: str | None = None, title_col: str | 
     ------
     DataError
         For a missing column of ids, a missing id, or an id that stands twice; for a name that no column has.
+
+    Examples
+    --------
+    >>> raw = pd.DataFrame({"movieId": [1], "title": ["Alien (1979)"], "genres": ["Horror|Sci-Fi"]})
+    >>> mfrec.make_items(raw)
+       movieId         title  year            genres
+    0        1  Alien (1979)  1979  (Horror, Sci-Fi)
     """
     raw = raw.reset_index(drop=True)
     if raw.shape[1] == 1 and (found := re.search(r"[;\t|,]", str(raw.columns[0]))):

@@ -64,8 +64,7 @@ def _year_at(times: np.ndarray) -> np.ndarray:
 
 
 def _calendar(rng: np.random.Generator, activity: np.ndarray, n_items: int) -> tuple[np.ndarray, ...]:
-    """First and last second of each user, first rater and year of each film, and how many films were out for
-    each user."""
+    "First and last second of each user, first rater and year of each film, films out for each user."
     first = _OPENED + ((_CLOSED - _OPENED) * rng.random(len(activity)) ** 0.8).astype(np.int64)
     last = first + ((_CLOSED - first) * rng.random(len(activity)) ** 8).astype(np.int64)
     slots = rng.choice(activity.sum(), n_items, replace=False)
@@ -111,8 +110,7 @@ def _item_vectors(rng: np.random.Generator, years: np.ndarray, log_popularity: n
 
 # %% ../../nbs/06_ratings.sample.ipynb #dc429e4e
 def _user_vectors(rng: np.random.Generator, n_users: int, centres: np.ndarray) -> tuple[np.ndarray, ...]:
-    """One row per user (level, 1, tastes, genre and decade preferences); their two communities; the share of
-    the first."""
+    "Rows of users: level, 1, tastes, preferences; the two communities of each; the share of the first."
     communities = rng.integers(len(centres), size=(n_users, 2))
     share = 0.5 + 0.5 * rng.random(n_users)
     followed = share[:, None] * centres[communities[:, 0]] + (1 - share[:, None]) * centres[communities[:, 1]]
@@ -124,8 +122,7 @@ def _user_vectors(rng: np.random.Generator, n_users: int, centres: np.ndarray) -
 # %% ../../nbs/06_ratings.sample.ipynb #511e416b
 @dataclass
 class SampleWorld:
-    """The truth behind one sample. Users are rows 0, 1, ... (raw id - 1), films are rows in the order of
-    `item_ids`."""
+    "The truth behind one sample: a row per user, by raw id less 1, and per film, in the order of `item_ids`."
     seed: int
     users: np.ndarray  # user vectors, float32
     items: np.ndarray  # item vectors, float32
@@ -145,8 +142,7 @@ class SampleWorld:
 # %% ../../nbs/06_ratings.sample.ipynb #477813ab
 @lru_cache(maxsize=2, typed=True)
 def sample_world(n_ratings: int = 100_000, seed: int = 0) -> SampleWorld:
-    """The users, films and planted preferences behind `sample_ratings(n_ratings, seed)`. Raises SettingError
-    for a bad size or seed."""
+    "The truth behind `sample_ratings(n_ratings, seed)`; SettingError for a bad size or seed."
     n_users, n_items = sample_shape(n_ratings)
     if not isinstance(seed, (int, np.integer)) or seed < 0:
         raise SettingError(f"seed={seed!r}; it must be a whole number, 0 or more")
@@ -295,8 +291,7 @@ def sample_ratings(n_ratings: int = 100_000, seed: int = 0, rounded: bool = True
     seed : int, default 0
         Which sample, a whole number from 0.
     rounded : bool, default True
-        Half stars from 0.5 to 5. With False, the planted score plus Gaussian noise of standard deviation
-        `NOISE_SD`, in stars, for testing what assumes just that.
+        Half stars from 0.5 to 5. With False, the planted score plus normal noise of `NOISE_SD` stars.
 
     Returns
     -------
@@ -308,6 +303,11 @@ def sample_ratings(n_ratings: int = 100_000, seed: int = 0, rounded: bool = True
     ------
     SettingError
         For a size or a seed outside its range.
+
+    Examples
+    --------
+    >>> mfrec.sample_ratings(1_000).shape
+    (1000, 4)
     """
     world = sample_world(n_ratings, seed)
     users, items, noisy, times = _draw(world)
@@ -357,24 +357,24 @@ def sample_items(n_ratings: int = 100_000, seed: int = 0) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row per film, by rising id: movieId (int32), title with the year (text), year (Int16), genres (a
-        tuple of names, possibly empty).
+        A row per film, by rising id: movieId (int32), title with the year, year (Int16), genres (a tuple).
 
     Raises
     ------
     SettingError
         For a size or a seed outside its range.
+
+    Examples
+    --------
+    >>> mfrec.sample_items(1_000).title[0]
+    'Wandering Harbor (1994)'
     """
     return _items(n_ratings, seed).copy()
 
 # %% ../../nbs/06_ratings.sample.ipynb #ad4f2bce
 def sample_expected(ratings: pd.DataFrame, n_ratings: int = 100_000, seed: int = 0) -> np.ndarray:
-    """The expected rating (stars, float32) of each row's user and film, given the truth of
-    `sample_ratings(n_ratings, seed)`.
-
-    `ratings` may be any pairs of that sample's users and films; UnknownIdError names the first id that is not
-    one of them.
-    """
+    """The expected rating (n,), stars, of each pair of users and films, given the truth of
+    `sample_ratings(n_ratings, seed)`; UnknownIdError names a pair that is not of that sample."""
     world = sample_world(n_ratings, seed)
     if world.cuts is None:
         world.cuts = _star_cuts(_draw(world)[2])

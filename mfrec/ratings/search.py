@@ -79,6 +79,12 @@ def find_items(items: "pd.DataFrame | Fitted", text: str, n: int = 10, *,
     ------
     SettingError
         If there is nothing to search for, or n is less than 1.
+
+    Examples
+    --------
+    >>> mfrec.find_items(items, "golden prairy", n=1)
+       movieId                  title  year     match
+    0       84  Golden Prairie (1997)  1997  spelling
     """
     if n < 1:
         raise SettingError(f"n={n}; it must be at least 1")

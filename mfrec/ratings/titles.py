@@ -322,6 +322,14 @@ def match_titles(wanted: pd.DataFrame, items: pd.DataFrame, links: pd.DataFrame 
     ------
     DataError
         If `wanted` or `items` has no titles, or `links` belongs to other items.
+
+    Examples
+    --------
+    >>> wanted = pd.DataFrame({"title": ["Golden Prairie", "Nothing"], "year": [1992, 2001]})
+    >>> mfrec.match_titles(wanted, items)[["movieId", "how"]]
+       movieId             how
+    0    26647  title and year
+    1     <NA>       not found
     """
     index = TitleIndex(items, item_col)
     if "title" not in wanted:

@@ -230,6 +230,11 @@ class AdamMF(RatingEstimator):
         From `fit`, for a parameter out of range.
     TrainingError
         From `fit`, where training diverges.
+
+    Examples
+    --------
+    >>> mfrec.AdamMF(n_epochs=5).fit(train).predict(test.head(3)).round(1)
+    array([4.5, 4. , 3. ], dtype=float32)
     """
     solver = "adam"
 

@@ -263,6 +263,11 @@ class ALSMF(RatingEstimator):
     ------
     SettingError
         From `fit`, for a parameter out of range, or where memory does not suffice.
+
+    Examples
+    --------
+    >>> mfrec.ALSMF().fit(train, items=items).predict(test.head(3)).round(1)
+    array([4.4, 4. , 3. ], dtype=float32)
     """
     solver = "als"
 

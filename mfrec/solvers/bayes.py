@@ -302,13 +302,11 @@ class BayesianMF(RatingEstimator):
     burn_in : int, default=6
         Sweeps before these.
     likelihood : {'auto', 'levels', 'numbers'}, default='auto'
-        'levels' is an ordered probit, 'numbers' has normal noise; 'auto' takes levels where there are 2 to 20
-        distinct ratings.
+        Ordered probit or normal noise; 'auto' takes levels where there are 2 to 20 distinct ratings.
     n_taste : int, optional
         Taste features, 0 for none; None takes 256 where users and items average 100 ratings, else 128.
     user_slopes : bool, default=False
-        Whether each user has slopes of their own on features of items: more accurate, two to three times as
-        long.
+        Whether each user has slopes of their own on features of items: more accurate, and slower.
     seed : int, default=0
         Of all random numbers.
     n_jobs : int, default=-1
@@ -322,10 +320,13 @@ class BayesianMF(RatingEstimator):
 
     Raises
     ------
-    SettingError
-        From `fit`, for a parameter out of range, or where memory does not suffice.
-    TrainingError
-        From `fit`, where numbers cease to be finite.
+    SettingError, TrainingError
+        From `fit`: for a parameter out of range or too little memory; where numbers cease to be finite.
+
+    Examples
+    --------
+    >>> mfrec.BayesianMF(n_samples=8).fit(train).predict(test.head(3)).round(1)
+    array([4. , 4.3, 3.2], dtype=float32)
     """
     solver = "bayes"
 

@@ -38,6 +38,11 @@ class BiasModel(RatingEstimator):
     ------
     SettingError
         From `fit`, for a damping below 0.
+
+    Examples
+    --------
+    >>> mfrec.BiasModel().fit(train).predict(test.head(3)).round(1)
+    array([4.4, 3.7, 2.8], dtype=float32)
     """
     solver = "bias"
 

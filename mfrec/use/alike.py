@@ -118,6 +118,13 @@ def similar_items(self: Fitted, item: int | str, n: int = 10, *, by: str = "both
         For a title of several items or of none.
     UnknownIdError
         For an id that is not in the model.
+
+    Examples
+    --------
+    >>> model.similar_items("Golden Prairie (1992)", n=2)[["title", "similarity"]].round(2)
+                        title  similarity
+    0  Southern Mirror (1994)        0.72
+    1    Empty Lantern (1959)        0.70
     """
     check_whole(n=(n, 1))
     if by not in WAYS:
@@ -162,6 +169,13 @@ def similar_users(model: Model, user: int | str, n: int = 10) -> pd.DataFrame:
         For a model without factors, and for a user who rated nothing.
     UnknownIdError
         For an id that is not in the model.
+
+    Examples
+    --------
+    >>> model.similar_users(6, n=2).round(2)
+       rank  userId  similarity  n_ratings  n_both
+    0     1     182        0.97        224     142
+    1     2      94        0.96        263     165
     """
     check_whole(n=(n, 1))
     if not model.n_factors:

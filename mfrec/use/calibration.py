@@ -133,6 +133,14 @@ def coverage_table(fitted: Fitted, test: pd.DataFrame, train: pd.DataFrame,
         If the model does not say how uncertain it is.
     DataError
         For missing columns.
+
+    Examples
+    --------
+    >>> mfrec.coverage_table(model, test, train).round(2).head(2)
+                        0.5   0.8   0.9
+    by          group
+    all                0.52  0.80  0.88
+    user spread 1      0.53  0.81  0.89
     """
     model = fitted_model(fitted)
     own = model.columns

@@ -42,6 +42,12 @@ def find_items(model: Model, text: str, n: int = 10) -> pd.DataFrame:
     ------
     SettingError
         If the model knows no titles, if there is nothing to search for, or n is less than 1.
+
+    Examples
+    --------
+    >>> model.find_items("golden prairy", n=1)
+       movieId                  title  year     match
+    0       84  Golden Prairie (1997)  1997  spelling
     """
     return search.find_items(model, text, n)
 

@@ -90,6 +90,12 @@ def with_interest(self: Fitted, timely: bool | None = None, seed: int = 0) -> Fi
     SettingError
         For a model that does not keep its ratings, or keeps those of people folded in only; and if it should
         be timely without times.
+
+    Examples
+    --------
+    >>> model.with_interest().recommend(6, n=1, order="interest")[["title", "chance"]].round(2)
+                      title  chance
+    0  Secret Engine (2019)    0.03
     """
     model = fitted_model(self)
     if model.ratings is None:

@@ -220,6 +220,11 @@ def save(model: Model, path: str | os.PathLike, ratings: bool = True, over: str 
     DataError
         If the folder cannot be written to, or another model is there than `over` says; and for a model that
         is not whole.
+
+    Examples
+    --------
+    >>> print(model.save("model"))
+    model
     """
     path = Path(path)
     if (fault := next(model_faults(model), None)) is not None:
@@ -289,6 +294,12 @@ def load(path: str | os.PathLike) -> Model:
     ------
     DataError
         If there is no saved model, or it is damaged, not whole, or written in another format.
+
+    Examples
+    --------
+    >>> path = model.save("model")
+    >>> mfrec.load(path)
+    Model(182 users, 3,021 items, 4 factors, als)
     """
     try:
         with _opened(path) as file:

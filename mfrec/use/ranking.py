@@ -228,6 +228,13 @@ def ranking_report(model: Fitted, test: pd.DataFrame, n: int = 10, liked: float 
     -----
     MfrecWarning
         If users of the test are not known to the model, with their number; they are left out.
+
+    Examples
+    --------
+    >>> mfrec.ranking_report(model, test).round(2).head(2)
+            value   low  high
+    ndcg     0.13  0.11  0.15
+    recall   0.10  0.08  0.13
     """
     check_length(n)
     known = fitted_model(model)

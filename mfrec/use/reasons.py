@@ -241,6 +241,14 @@ def explain(model: Model, user: Any, item: Any, watched: Any = None,
         For a model that does not keep its ratings, and for several people.
     DataError
         For people, titles or ids that are not known, and bad ratings.
+
+    Examples
+    --------
+    >>> model.explain(6, "Golden Prairie (1992)").round(2).head(3)[["name", "rating", "stars"]]
+                         name  rating  stars
+    0  average of all ratings     NaN   3.28
+    1   Golden Prairie (1992)     NaN   0.89
+    2   how this person rates     NaN   0.30
     """
     told = told_items(model, items)
     at = one_item(model, item, told)
@@ -337,6 +345,11 @@ def why(model: Model, user: Any, item: Any, items: pd.DataFrame | None = None) -
     -------
     str
         The ratings that moved the prediction most, and what this person makes of items with such features.
+
+    Examples
+    --------
+    >>> model.why({"Golden Prairie (1992)": 5, "Lonely Piano (1969)": 2}, "Lonely Market (1988)")
+    'because you gave Lonely Piano 2'
     """
     told = told_items(model, items)
     at = one_item(model, item, told)

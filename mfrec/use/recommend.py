@@ -283,6 +283,13 @@ def recommend(self: Fitted, users: Any = None, n: int = 10, *, order: str = "sco
         For a wish out of range, and if conditions leave no item.
     DataError
         For people or titles that are not known, and bad ratings.
+
+    Examples
+    --------
+    >>> model.recommend(6, n=2, genres="Drama")[["title", "chance", "stars"]].round(2)
+                      title  chance  stars
+    0     Lost Piano (2008)    0.02   4.10
+    1  Secret Shadow (1978)    0.03   3.86
     """
     check_wish(n, order, popularity, diversity)
     base = ready(self, order)

@@ -188,6 +188,13 @@ def together(self: Fitted, users: Any, n: int = 10, *, how: str = "all", liked: 
         For fewer than two people or more than a hundred, for another `how`, and if conditions leave no item.
     DataError
         For people or titles that are not known, somebody named twice, and bad ratings.
+
+    Examples
+    --------
+    >>> model.together([6, 45], n=2)[["title", "stars 6", "stars 45", "score"]].round(2)
+                       title  stars 6  stars 45  score
+    0  Seventh Bridge (1998)     4.09      4.78   0.01
+    1    Last Railway (2016)     4.01      4.59   0.01
     """
     check_whole(n=(n, 1))
     if how not in HOWS:
@@ -260,6 +267,12 @@ def taste_match(model: Model, users: Any, *, items: pd.DataFrame | None = None) 
         For fewer than two people, and for a model without factors.
     DataError
         For people or titles that are not known, somebody named twice or without ratings, and bad ratings.
+
+    Examples
+    --------
+    >>> model.taste_match([6, 45]).round(2)
+       one  other  match   std  n_both
+    0    6     45  -0.79  0.12     395
     """
     need_factors(model)
     people = company_of(model, users, told_items(model, items))
@@ -325,6 +338,13 @@ def disagreements(model: Model, users: Any, n: int = 10, *,
         For other than two people, and for a model without factors.
     DataError
         For people or titles that are not known, and bad ratings.
+
+    Examples
+    --------
+    >>> model.disagreements([6, 45], n=2).iloc[:, :4]
+       rank  movieId                 title  year
+    0     1    70129  Lonely Market (1988)  1988
+    1     2      814  Secret Shadow (1978)  1978
     """
     check_whole(n=(n, 1))
     need_factors(model)

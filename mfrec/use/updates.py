@@ -32,10 +32,7 @@ Tables = tuple[FeatureTable | None, FeatureTable | None]  # features of users an
 # %% ../../nbs/42_use.updates.ipynb #47ed27ef
 def add_rows(model: Model, side: str, ids: IdEncoder, table: FeatureTable | None, rated: np.ndarray) -> Model:
     """The model with empty rows for the ids that `ids` has behind the side's own; `table` may hold features,
-    new ones of old rows as well.
-
-    Warns if some of the rows that are to be `rated` (n,) have no features.
-    """
+    of old rows as well. Warns if rows that are to be `rated` (n,) have none."""
     seen = model.seen_from(side)
     mine, features = seen.user.grow(ids), features_of(seen.user, ids, table, rated, f"{side}s")
     if features is not None and mine.features is not None:
@@ -74,10 +71,13 @@ def add_unrated(model: Model, items: pd.DataFrame | FeatureTable | None = None,
 
     Raises
     ------
-    SettingError
-        For features of a side of which the model learned nothing.
-    DataError
-        As `item_features` and `user_features`.
+    SettingError, DataError
+        For features of a side of which the model learned nothing; as `item_features`, `user_features`.
+
+    Examples
+    --------
+    >>> model.add_unrated(items.tail(1).assign(movieId=-1))  # a film like the last one
+    Model(182 users, 3,022 items, 4 factors, als)
     """
     for side, features in (("user", users), ("item", items)):
         if (table := new_table(model, features, side)) is not None:
@@ -91,8 +91,7 @@ def add_unrated(model: Model, items: pd.DataFrame | FeatureTable | None = None,
 
 # %% ../../nbs/42_use.updates.ipynb #7be6ad5d
 def solve_rows_again(model: Model, data: Interactions, touched: np.ndarray) -> Model:
-    """The model with the users `touched` (positions) solved again from all their ratings, `data`, of items
-    that it knows."""
+    "The model with the users `touched` (positions) solved again from `data`, their ratings of known items."
     old, place = model.user, np.full(len(model.user), -1, np.int32)
     place[touched] = np.arange(len(touched), dtype=np.int32)
     of_known = (model.item.n_ratings > 0)[data.items]
@@ -145,10 +144,13 @@ def partial_fit(self: Fitted, ratings: pd.DataFrame, y: Any = None,
 
     Raises
     ------
-    DataError
-        As `fit`.
-    SettingError
+    DataError, SettingError
         As `fit`, and for a model that does not know its ratings.
+
+    Examples
+    --------
+    >>> mfrec.BiasModel().fit(train).partial_fit(test.head(100)).model_
+    Model(182 users, 2,851 items, 0 factors, bias)
     """
     if not isinstance(self, RatingEstimator):
         raise SettingError("partial_fit is for estimators, and this is a model (loaded, say, or folded in); "
@@ -263,6 +265,11 @@ def add_rated(model: Model, ratings: pd.DataFrame) -> Model:
     ------
     DataError
         For a rating of a pair of which both have ratings, as `update` takes them in; and as `fold_in`.
+
+    Examples
+    --------
+    >>> model.add_rated(test.head(20).assign(userId=-1))
+    Model(183 users, 3,021 items, 4 factors, als)
     """
     where, own = "ratings to fold in", model.columns
     cols = find_columns(ratings, own.user, own.item, own.rating, where=where)
@@ -317,11 +324,13 @@ def update(model: Model, new: pd.DataFrame, ratings: pd.DataFrame | None = None,
 
     Raises
     ------
-    DataError
-        If `ratings` are not those the model has learned from, and as `partial_fit`.
-    SettingError
-        If the ratings are neither given nor kept, if features are missing for a full fit, and as
-        `partial_fit`.
+    DataError, SettingError
+        As `partial_fit`; if `ratings` are not those it learned from, or features lack for a full fit.
+
+    Examples
+    --------
+    >>> model.update(test.head(100)).about["n_added"]
+    100
     """
     tables = new_table(model, users, "user"), new_table(model, items, "item")
     old = history_of(model, ratings)
@@ -340,8 +349,7 @@ def update(model: Model, new: pd.DataFrame, ratings: pd.DataFrame | None = None,
 
 # %% ../../nbs/42_use.updates.ipynb #7cd087cc
 def estimator_of(model: Model, tables: Tables) -> RatingEstimator:
-    """The estimator that made a model, unfitted. Raises SettingError if that is not known, or features are
-    missing that it was fitted with."""
+    "The estimator that made a model, unfitted; SettingError if it is unknown, or lacks features of the fit."
     if (solver := model.about["solver"]) not in RatingEstimator.solvers:
         raise SettingError(f"solver {solver!r} is not known here, so the model cannot be fitted again; "
                            "import what defines it")
