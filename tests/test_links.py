@@ -31,7 +31,7 @@ def links(path):
 
 def missing(path):
     "Those of its links that lead nowhere; the index is read as README.md, from the root."
-    folder = ROOT if path.name == "index.ipynb" else path.parent
+    folder = ROOT if path == NBS / "index.ipynb" else path.parent
     return [link for link in links(path) if not (folder / link.split("#")[0]).exists()]
 
 
