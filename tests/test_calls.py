@@ -28,7 +28,7 @@ RATINGS = mfrec.sample_ratings(1_000, seed=3)
 ITEMS = mfrec.sample_items(1_000, seed=3)
 TRAIN, TEST = mfrec.split_random(RATINGS, seed=1)
 PREDICTED = np.full(len(TEST), 3.0)
-USER = int(TRAIN.userId.iloc[0])
+USER, FILM = int(TRAIN.userId.iloc[0]), int(TRAIN.movieId.iloc[0])
 PAIR = [int(user) for user in TRAIN.userId.unique()[:2]]
 ESTIMATOR = mfrec.ALSMF(n_factors=2, n_sweeps=2, n_taste=4, n_jobs=1).fit(TRAIN, items=ITEMS, progress=False)
 MODEL = ESTIMATOR.with_interest(seed=0).model_
@@ -38,7 +38,7 @@ HISTORY = pd.DataFrame({"train_rmse": [1.0, 0.9], "validation_rmse": [1.0, 0.95]
 FILMS = pd.DataFrame({"title": ITEMS.title[:5], "year": ITEMS.year[:5], "rating": 4.0, "date": pd.NaT})
 COUNTS = metrics.errors_by_count(TEST, PREDICTED, TRAIN)
 COVERAGE = mfrec.coverage_table(MODEL, TEST, TRAIN)
-PREFERENCES = MODEL.preferences(USER)
+PREFERENCES, LINES = MODEL.preferences(USER), MODEL.explain(USER, FILM)
 MATCHED = mfrec.match_titles(FILMS, ITEMS)
 EXPORT = "Date,Name,Year,Letterboxd URI,Rating\n2022-01-02,Heat,1995,e1,3.5\n"
 
@@ -146,6 +146,7 @@ def functions(folder):
         "plot_errors_by_count": {"report": COUNTS}, "plot_errors": in_test(),
         "plot_history": {"history": HISTORY}, "plot_chain": {"history": HISTORY},
         "plot_preferences": {"preferences": PREFERENCES}, "plot_calibration": {"table": COVERAGE},
+        "plot_explanation": {"lines": LINES},
     }
     homes = {name: mfrec for name in mfrec.__all__} | dict.fromkeys(metrics.__all__, metrics)
     homes |= {name: plots for name in plots.__all__}
@@ -161,7 +162,8 @@ METHODS = {
     "partial_fit": {"ratings": TEST},
     "save": {"path": "a model"}, "with_interest": {}, "recommend": {"users": [USER]},
     "find_items": {"text": "the"},
-    "similar_items": {"item": int(TRAIN.movieId.iloc[0])}, "similar_users": {"user": USER},
+    "explain": {"user": USER, "item": FILM}, "why": {"user": USER, "item": FILM},
+    "similar_items": {"item": FILM}, "similar_users": {"user": USER},
     "together": {"users": PAIR}, "taste_match": {"users": PAIR}, "disagreements": {"users": PAIR},
 }
 FITS = {"BiasModel": {}, "ALSMF": {"n_factors": 2, "n_sweeps": 2, "n_taste": 4, "n_jobs": 1},

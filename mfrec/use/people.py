@@ -92,7 +92,7 @@ def known_people(model: Model, users: Any, liked: float | str | None) -> People:
     "People of whom the model has ratings; all of them for None."
     if model.ratings is None:
         raise SettingError("this model does not keep its ratings, so it does not know what people have seen; "
-                           "give recommend() the ratings of those who ask, or fit with keep_ratings=True")
+                           "give the ratings of those who ask, or fit with keep_ratings=True")
     if users is None:
         at = np.arange(len(model.user))
     else:
