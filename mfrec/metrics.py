@@ -101,7 +101,7 @@ def rmse(actual: Iterable, predicted: Iterable, users: Iterable | None = None,
     """
     return _measure("rmse", actual, predicted, users, weights)
 
-
+# %% ../nbs/08_metrics.ipynb #f96b1180
 @checked
 def mae(actual: Iterable, predicted: Iterable, users: Iterable | None = None,
         weights: Iterable | None = None) -> float:

@@ -42,7 +42,7 @@ AllUsers = Annotated[bool, typer.Option(
 ListOut = Annotated[Path | None, typer.Option(
     metavar="FILE", help="Write the lists to this file, .csv or .parquet, instead of printing them.")]
 
-
+# %% ../../nbs/71_doors.asking.ipynb #1a00d6de
 def check_out(out: Path | None, all_users: bool) -> None:
     "Raises SettingError for a place that lists cannot be written to."
     if all_users and (out is None or out.suffix):
@@ -125,7 +125,7 @@ def me(export: ExportArg, model_dir: ListModel, n: Length = 20, out: ForService 
         n_written = write_list(with_ids(model, best), out, layout)
         say(f"{n_written:,} films written to {out}, for {layout.title()} to import", err=as_json)
 
-
+# %% ../../nbs/71_doors.asking.ipynb #e2dd3963
 def tell_words(model: "Model", person: "Person", best: "DataFrame", wanted: "DataFrame") -> None:
     "Print what was read, the taste, both lists and what was not found."
     from mfrec.doors.person import missed_films, missed_in_words, read_in_words, taste_in_words, taste_of

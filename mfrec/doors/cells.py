@@ -90,7 +90,7 @@ def raw_ids(column: pa.ChunkedArray, where: str, at: Callable[[int], str],
     raise DataError(f"{where}: integer and text ids are mixed, {example!r} in {first_bad(~whole, at)}; "
                     "correct the file, or pass string_ids=True to read every id as text")
 
-
+# %% ../../nbs/61_doors.cells.ipynb #6d1be9e0
 def _whole(column: pa.ChunkedArray, where: str, at: Callable[[int], str]) -> pa.ChunkedArray:
     "Numbers with a point as int64; DataError where they are no exact whole numbers."
     values = column.cast(pa.float64(), safe=False).to_numpy()

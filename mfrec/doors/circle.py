@@ -48,7 +48,7 @@ def head_columns(rows: "DataFrame", item_col: str, numbers: dict[str, list[str]]
     shown |= {} if genres is None else {"genres": genres}
     return text_table(shown | numbers, frozenset({"title", "genres"}))
 
-
+# %% ../../nbs/71_doors.circle.ipynb #dd6d4d58
 @reads
 def similar(model_dir: ModelDir, item: FilmArg, n: Length = 10, by: By = "both", items: Titles = None,
             as_json: AsJson = False, *, reading: Reading):
@@ -148,7 +148,7 @@ def together_in_words(model: "Model", found: "DataFrame", liked: float | str | N
     meaning = legend(model, liked, found).replace("; liked: ", "\nall, and each by name: ")
     return f"{head_columns(found, str(model.columns.item), numbers)}\n\n{meaning}"
 
-
+# %% ../../nbs/71_doors.circle.ipynb #0c97e784
 def match_in_words(matches: "DataFrame") -> str:
     "How well tastes match, two people a line."
     lines = []

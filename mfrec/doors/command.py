@@ -283,7 +283,7 @@ def demo(out: PlotsOut = Path("mfrec-demo"), n_ratings: SampleSize = 200_000, se
                "  mfrec fit ml-latest-small --out model\n"
                '  mfrec recommend model --rate "Heat (1995)=5" --rate "Toy Story (1995)=3"')
 
-
+# %% ../../nbs/71_doors.command.ipynb #a45c9ff1
 def draw_demo(out: Path, ratings: "DataFrame", history: "DataFrame | None") -> None:
     "Write the pictures of the demo to the folder `out`, and say so."
     import matplotlib.pyplot as plt

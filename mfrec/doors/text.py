@@ -49,7 +49,7 @@ class Dialect:
     quotes: bool = True
     gaps: tuple[str, ...] = ("",)
 
-
+# %% ../../nbs/61_doors.text.ipynb #a3a21f8e
 def is_utf8(member: Member) -> bool:
     "Whether all of a file is UTF-8."
     decoder = codecs.getincrementaldecoder("utf-8")()
@@ -108,7 +108,7 @@ def separator_of(line: str) -> str:
         return "::"
     return max(MARKS, key=lambda mark: len(fields_of(line, mark, mark != "\t")))
 
-
+# %% ../../nbs/61_doors.text.ipynb #3851d55e
 def dialect_of(member: Member, sep: str | None = None, encoding: str | None = None,
                known: Callable[[str, list[str]], Sequence[str] | None] = lambda name, cells: None,
                least: int = 2) -> Dialect:
@@ -174,7 +174,7 @@ def fault_of(member: Member, dialect: Dialect) -> str | None:
 QUOTE = ord('"')
 GLANCE = 1 << 17  # bytes: what is made of them stays in the cache
 
-
+# %% ../../nbs/61_doors.text.ipynb #2da03ae0
 class Watch:
     """What passed by of a text with this separator: how many quotes, whether all were as the standard has
     them, whether lines broke inside them, and whether numbers began with a zero."""
@@ -262,7 +262,7 @@ class Utf8(io.RawIOBase):
             out, self.held = whole.replace(b"::", BETWEEN.encode()), out[len(whole):]
         return out
 
-
+# %% ../../nbs/61_doors.text.ipynb #7c9863c3
 def arrow_table(member: Member, dialect: Dialect, types: dict[str, pa.DataType], nrows: int | None,
                 newlines: bool, watch: Watch) -> pa.Table:
     "The columns named in `types`, read by pyarrow; `newlines`: whether line breaks in quotes are looked for."
@@ -309,7 +309,7 @@ def strict_table(member: Member, dialect: Dialect, names: list[str], nrows: int 
         batches.append(pa.record_batch([pa.array(column, pa.string()) for column in columns], schema))
     return pa.Table.from_batches(batches, schema)
 
-
+# %% ../../nbs/61_doors.text.ipynb #79becf53
 def read_text(member: Member, dialect: Dialect, types: dict[str, pa.DataType] | None = None,
               nrows: int | None = None) -> TextTable:
     """A text file, by default all of its columns, as text.

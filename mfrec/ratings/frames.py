@@ -140,7 +140,7 @@ def check_ids(ids: pd.Series, where: str = "ratings", at: Callable[[int], str] =
         raise DataError(f"{place} has the id {str(value)[:40]} in {first_bad(bad, at)}; all ids must be "
                         "exact whole numbers, or all text; correct it, or make all text with .astype(str)")
 
-
+# %% ../../nbs/01_ratings.frames.ipynb #34b8fb8f
 def check_ratings(frame: pd.DataFrame, cols: Columns, scale: tuple[float, float] | None = None,
                   where: str = "ratings", at: Callable[[int], str] = "row {}".format) -> None:
     """Raise DataError, naming column, row and value, unless every row has two ids and (where `cols.rating` is

@@ -50,7 +50,7 @@ def as_ids(ids: Iterable) -> np.ndarray:
         return array.astype(np.int64)
     return array.astype(object) if array.dtype.kind in "UT" else _of_one_kind(array)
 
-
+# %% ../../nbs/04_ratings.ids.ipynb #081e061c
 def _of_one_kind(array: np.ndarray) -> np.ndarray:
     "Ids (n,) of whatever objects, none missing, as integers or as text."
     kinds = pd.api.types.infer_dtype(array, skipna=False) if len(array) else "string"
