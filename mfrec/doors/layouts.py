@@ -198,7 +198,7 @@ NO_FILMS = frozenset(
     "tvseries tvminiseries tvepisode videogame musicvideo podcastseries podcastepisode".split())
 _TO_READ = "(?:^|[ ,])to-read(?:$|,)"  # alone, or among the shelves of a book
 
-
+# %% ../../nbs/67_doors.layouts.ipynb #928844bf
 def _typed(rows: pd.DataFrame) -> pd.DataFrame:
     "Rows of text with ids, years and dates as such, in the columns ROW."
     imdb = rows["imdb_id"].str.extract(r"^(?:tt)?([0-9]{1,9})(?:\.0)?$")[0].str.zfill(7)

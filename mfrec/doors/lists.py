@@ -57,7 +57,7 @@ def trakt_json(films: pd.DataFrame) -> str:
         entries.append({"rank": rank, "listed_at": now, "type": "movie", "movie": movie})
     return json.dumps(entries, ensure_ascii=False, indent=1) + "\n"
 
-
+# %% ../../nbs/68_doors.lists.ipynb #2a510fe5
 def write_list(films: pd.DataFrame, path: Path, layout: str = "letterboxd") -> int:
     """Write films in a layout that a service imports.
 

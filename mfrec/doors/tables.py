@@ -80,7 +80,7 @@ def titled(rows: pd.DataFrame, item_col: str) -> list[str]:
     return [plain(title if pd.isna(year) or year_of(title) else f"{title} ({year})")
             for title, year in zip(titles, years)]
 
-
+# %% ../../nbs/68_doors.tables.ipynb #3a3b592e
 def list_table(rows: pd.DataFrame, item_col: str, width: int = WIDTH) -> str:
     """Rows of `recommend` as text of at most so many columns.
 

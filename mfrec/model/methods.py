@@ -114,7 +114,7 @@ class Fitted:
             raise AttributeError("this model treats ratings as numbers, which have no classes")
         return link.levels
 
-
+# %% ../../nbs/19_model.methods.ipynb #c7b4e9b7
 for chapter, methods in CHAPTERS.items():
     for name in methods:
         setattr(Fitted, name, Method(name, chapter))

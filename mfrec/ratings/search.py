@@ -51,7 +51,7 @@ def titles_told(items: Any) -> Any:
                            "search that frame")
     return model.catalogue
 
-
+# %% ../../nbs/10_ratings.search.ipynb #1aa51f8c
 @checked
 def find_items(items: "pd.DataFrame | Fitted", text: str, n: int = 10, *,
                item_col: str | None = None) -> pd.DataFrame:
