@@ -62,7 +62,7 @@ def alone_offsets(table: Interactions, expected: np.ndarray, damping: float = AL
     excess = row_sums(table.users, table.ratings, len(expected)) - counts * expected
     return (excess / (counts + damping)).astype(np.float32)
 
-
+# %% ../../nbs/21_model.predict.ipynb #b9bfd605
 def linear_predictions(model: Model, pairs: Pairs) -> np.ndarray:
     """What factors and biases say of pairs (float32), unclipped: mean, biases, product, and what each side
     adds alone, which fades with the other's number of ratings."""
