@@ -205,7 +205,7 @@ def tell_saved(model: Model, place: Path, with_ratings: bool) -> str:
     return (f"saved in {place}, with everybody's {len(model.ratings):,} ratings in it; "
             "`mfrec fit --no-ratings` leaves them out")
 
-
+# %% ../../nbs/70_doors.jobs.ipynb #610bfedb
 def quoted(text: str) -> str:
     "A text as one word of a shell."
     return shlex.quote(text) if set(text) & set('"$`\\!') else f'"{text}"'

@@ -159,7 +159,7 @@ def films_in_file(model: Model, path: Path, what: str) -> pd.DataFrame:
             return films_of_lines(model, lines)
     return as_named(model, read_pairs(path, model, column_names(model, None, None)), f"{what} {path}")
 
-
+# %% ../../nbs/70_doors.matching.ipynb #569564a0
 def item_names(model: Model) -> tuple[str, ...]:
     "What a column of items may be called."
     return str(model.columns.item), *KNOWN_COLUMNS["item"]

@@ -92,7 +92,7 @@ def read_in_words(me: Person, model: Model) -> str:
              f"the model: {matched or 'none'}.", f"Not among them: {missed}." if missed else ""]
     return textwrap.fill(" ".join(parts), WIDTH)
 
-
+# %% ../../nbs/70_doors.person.ipynb #5660062e
 def missed_films(me: Person, model: Model, n: int = 10) -> pd.DataFrame:
     "The films that are no items of the model, with `list`, `why`, and for the first n a `remark`."
     missed = me.found.iloc[:, 0].isna()

@@ -65,7 +65,7 @@ def user_ids(model: Model, users: list[str], where: str) -> list[int | str]:
                             "somebody new gives --rate or --ratings")
     return [known[user.strip()] for user in users]
 
-
+# %% ../../nbs/70_doors.wishes.ipynb #a50c68b9
 def who_asks(model: Model, users: list[str], rates: list[str], ratings: Path | None, where: str,
              reading: Reading = Reading()) -> Any:
     "Those who ask, as `recommend` takes them: ids, stars by item, or a frame of ratings."
@@ -128,7 +128,7 @@ def lists_in_words(model: Model, found: pd.DataFrame, liked: float | str | None 
     reasons = [f"Why these:\n{whys_in_words(found, model)}"] if "why" in found and len(people) == 1 else []
     return "\n\n".join([*parts, legend(model, liked, found), *reasons])
 
-
+# %% ../../nbs/70_doors.wishes.ipynb #d367057c
 MOST_EXPLAINED = 5  # films of somebody's own list
 
 
