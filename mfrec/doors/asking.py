@@ -50,7 +50,7 @@ def check_out(out: Path | None, all_users: bool) -> None:
     if out is not None and not all_users and out.suffix not in (".csv", ".parquet"):
         raise SettingError(f"--out {out}: the name must end in .csv or .parquet")
 
-
+# %% ../../nbs/71_doors.asking.ipynb #86af7fa8
 Why = Annotated[bool, typer.Option("--why", help="Say of each film why it is on the list.")]
 
 

@@ -121,9 +121,9 @@ def read_ratings(source: str | os.PathLike | None = None, nrows: int | None = No
     Returns
     -------
     DataFrame
-        One rating a row, with the file's own column names: ids as int32 if they are integers and fit (else
-        int64 or text), ratings as float32, times, where there are any, as int64 seconds since 1970, or as
-        float64 if some are missing. The names of the columns are kept in `attrs`, so that splits, models and
+        One rating a row, with the file's own column names. Ids are int32 if they are integers and fit, else
+        int64 or text; ratings are float32. Times, if there are any, are int64 seconds since 1970, or float64
+        if some are missing. The names of the columns are kept in `attrs`, so that splits, models and
         measures find them.
 
     Raises

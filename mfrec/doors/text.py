@@ -356,7 +356,7 @@ def read_text(member: Member, dialect: Dialect, types: dict[str, pa.DataType] | 
             table = strict_table(member, dialect, list(types), nrows)
             return TextTable(dict(zip(table.column_names, table.columns)), dialect, watch.zeros)
 
-
+# %% ../../nbs/61_doors.text.ipynb #d1554afd
 def _unfit(failure: Exception | None, dialect: Dialect, types: dict[str, pa.DataType]) -> str | None:
     "The column, not yet text, of which pyarrow says that its type does not fit."
     column = re.match(r"In CSV column #(\d+)", str(failure))
