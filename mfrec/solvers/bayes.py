@@ -74,7 +74,7 @@ def n_draws(n_factors: int, n_ratings: int) -> int:
     6.4 million."""
     return min(max(480 // n_factors, 6_400_000 // n_ratings, 16), 64)
 
-
+# %% ../../nbs/37_solvers.bayes.ipynb #998470b3
 class Summary:
     """What is kept of a running chain: the mean pair (from two conditional means a sweep), draws and their
     priors, mean noise (standard deviations) and thresholds."""
@@ -134,7 +134,7 @@ def drawn_prior(hypers: Sequence[Hyper], features: Rotated, n_taste: int, size: 
     precision = np.stack([hyper.precision.cpu().numpy() for hyper in hypers]) / np.outer(scale, scale)
     return DrawnPrior(start.astype(np.float32), slopes.astype(np.float32), precision.astype(np.float32))
 
-
+# %% ../../nbs/37_solvers.bayes.ipynb #1d705b06
 def latent_units(user: Tensor, item: Tensor, noise: list[np.ndarray], data: Interactions,
                  thresholds: np.ndarray, levels: np.ndarray) -> Units:
     "How the latent scale is laid on the stars: by a regression of expected ratings on latent predictions."
@@ -145,7 +145,7 @@ def latent_units(user: Tensor, item: Tensor, noise: list[np.ndarray], data: Inte
     unit = float(np.cov(latent, expected)[0, 1] / max(latent.var(ddof=1), 1e-12))
     return Units(float(expected.mean() - unit * latent.mean()), unit)
 
-
+# %% ../../nbs/37_solvers.bayes.ipynb #95e6337e
 def solution_of_chain(summary: Summary, data: Interactions, levels: np.ndarray,
                       features: tuple[Rotated, Rotated], blocks: FeatureBlocks,
                       user_slopes: bool = False) -> Solution:
@@ -206,7 +206,7 @@ class Watch:
             value = np.asarray(self.total / self.count)
         return {"validation_rmse": float(np.sqrt(np.mean((value - self.actual) ** 2)))}
 
-
+# %% ../../nbs/37_solvers.bayes.ipynb #ff62bbd8
 def run_chain(sampler: Sampler, first: ChainState, burn_in: int, n_samples: int, passes: Passes,
               watch: Watch | None = None, unit: float = 1.0) -> Summary:
     """Run burn_in + n_samples sweeps from a `first` state; returns the summary of the latter.
