@@ -12,7 +12,7 @@ from sklearn.base import clone
 import mfrec
 from conftest import SEEING
 from mfrec.doors.command import main
-from mfrec.use.reasons import LEAST_SAID, apart_from_numbers
+from mfrec.use.reasons import LEAST_SAID, within_words
 
 KINDS = ["bias", "adam", "als", "bayes", "bayes slopes"]  # bayes: levels
 
@@ -123,7 +123,7 @@ def test_a_sentence_names_features_that_the_film_has(als):
 
 
 def test_stars_stand_apart_from_titles_that_end_in_a_number():
-    assert apart_from_numbers("Shrek 2") == "“Shrek 2”" and apart_from_numbers("Heat") == "Heat"
+    assert within_words("Shrek 2") == "“Shrek 2”" and within_words("Heat") == "Heat"
 
 
 def test_a_model_without_its_ratings_explains_people_just_met(rated, items):

@@ -19,11 +19,12 @@ from mfrec import plots
 from mfrec.doors.command import main
 from mfrec.doors.lists import write_list
 from mfrec.doors.saying import as_options
+from mfrec.doors.tables import WIDTH, width_of
 from mfrec.errors import MfrecError, MfrecWarning, plain
 
 HOSTILE = ["<img src=x onerror=alert(1)>", "[red]x[/red]", "=cmd()", "+1+cmd()", "@SUM(A1)",
            "\x1b[31mred\x1b[0m", "left\u202etfel", "two\nlines", "$x$ and $y", r"$\nosuch{$",
-           "Ca$h", "\ttab", "bell\x07", "\x9b31m"]
+           "Ca$h", "\ttab", "bell\x07", "\x9b31m", "long " * 1000]
 OBEYED = {sign for title in HOSTILE for sign in title if not sign.isprintable()}
 COMMAND = [sys.executable, "-c", "from mfrec.doors.entry import main; main()"]
 
@@ -35,7 +36,7 @@ def place(tmp_path_factory):
     ratings, items = mfrec.sample_ratings(2_000, seed=4), mfrec.sample_items(2_000, seed=4)
     names = {row: HOSTILE[row % len(HOSTILE)] for row in range(len(items))}
     items["title"] = [f"{names[row]} {row}" for row in names]
-    items["genres"] = [(plain(names[row]).replace("|", ""),) for row in names]
+    items["genres"] = [(plain(names[row]).replace("|", "")[:30],) for row in names]
     ratings["userId"] = ratings["userId"].map(lambda user: f"{HOSTILE[user % 4]} {user}")
     ratings.to_csv(folder / "ratings.csv", index=False)
     items.assign(genres=items["genres"].map("|".join)).to_parquet(folder / "items.parquet")
@@ -56,10 +57,12 @@ def run(monkeypatch, capsys, *args):
 def test_terminal_json_and_files(place, monkeypatch, capsys):
     folder, ratings, _ = place
     items, model = folder / "items.parquet", folder / "model"
-    user = ratings["userId"].iloc[0]
+    user, other = ratings["userId"].iloc[[0, -1]]
+    film, every = ratings["movieId"].mode()[0], {*mfrec.load(model).item.ids.classes_}
+    red = next(name for name in mfrec.load(model).catalogue["movieId"][5::len(HOSTILE)] if name in every)
     ratings.head(20).drop(columns="rating").to_csv(folder / "pairs.csv", index=False)
     films = pd.DataFrame({"Date": "2024-01-05", "Name": mfrec.load(model).catalogue["title"].head(60)})
-    films = pd.concat([films, films.head(14).assign(Name=[f"{title} of none" for title in HOSTILE])])
+    films = pd.concat([films, films.head(len(HOSTILE)).assign(Name=[f"{title} of none" for title in HOSTILE])])
     films = films.assign(Year="", **{"Letterboxd URI": "https://boxd.it/=cmd()"})
     export = folder / "export\x1b[31m[red]"
     export.mkdir()
@@ -74,7 +77,19 @@ def test_terminal_json_and_files(place, monkeypatch, capsys):
             ("find", "\x1b[31mzzzzqqqq\x1b[0m", "--model", model), ("preferences", model, user),
             ("recommend", model, "--user", user, "-n", "100"),
             ("recommend", model, "--user", user, "--n", "100", "--json"),
-            ("recommend", model, "--user", user, "--user", ratings["userId"].iloc[-1]),
+            ("recommend", model, "--user", user, "--user", other),
+            ("recommend", model, "--user", user, "--why", "-n", "50"),
+            ("recommend", model, "--user", user, "--why", "--json"),
+            ("recommend", model, "--user", user, "--why", "-n", "100", "--out", folder / "why.csv"),
+            ("explain", model, red, "--user", user, "-n", "100"), ("explain", model, film, "--user", user, "--json"),
+            ("explain", model, film, "--rate", f"{red}=5"), ("explain", model, HOSTILE[5], "--user", user),
+            ("explain", model, film, "--user", HOSTILE[5]),
+            ("similar", model, red, "-n", "50"), ("similar", model, film, "--json"),
+            ("similar", model, HOSTILE[5]), ("similar", model, "\x1b[31m"),
+            ("together", model, "--user", user, "--user", other, "-n", "50"),
+            ("together", model, "--user", user, "--user", other, "--json"),
+            ("together", model, "--user", user, "--user", other, "--out", folder / "together.csv"),
+            ("together", model, "--user", user, "--user", HOSTILE[5]),
             ("recommend", model, "--user", user, "-n", "100", "--out", folder / "lists.csv"),
             ("predict", model, folder / "pairs.csv", "--items", items, "--out", folder / "out.csv"),
             ("recommend", model, "--rate", f"{HOSTILE[5]}=5"), ("recommend", model, "--user", HOSTILE[6]),
@@ -83,7 +98,10 @@ def test_terminal_json_and_files(place, monkeypatch, capsys):
         code, out, err = run(monkeypatch, capsys, *args)
         assert not OBEYED & set(out + err) - {"\n"}, args
         assert code in (0, 2) and len(err.splitlines()) <= 2, (args, err)
-    for name in ("lists.csv", "out.csv"):
+        if args[0] in ("find", "explain", "similar", "together", "recommend", "me") and "--json" not in args:
+            wide = [line for line in out.splitlines() if width_of(line) > WIDTH]
+            assert not wide, (args, wide[0][:300])
+    for name in ("lists.csv", "out.csv", "why.csv", "together.csv"):
         cells = pd.read_csv(folder / name, dtype=str, keep_default_na=False)
         texts = cells.to_numpy().ravel()
         assert not [text for text in texts if text[:1] in ("=", "+", "@", "\t", "\r")] and len(cells)
@@ -108,12 +126,18 @@ def test_html_and_plots(place):
     model = mfrec.load(folder / "model")
     user = ratings["userId"].iloc[0]
     lists, found = model.recommend([user], 50, seen=True), mfrec.find_items(model, "x")
-    for frame in (lists, found, model.preferences(user)):
+    film, other = ratings["movieId"].mode()[0], ratings["userId"].iloc[-1]
+    lines = model.explain(user, film)
+    asked = (model.similar_items(film, 50), model.similar_users(user), model.together([user, other], 50),
+             model.taste_match([user, other]), model.disagreements([user, other]))
+    for frame in (lists, found, model.preferences(user), lines, *asked,
+                  model.recommend([user], 20, why=True)):
         assert "<img" not in frame._repr_html_()
     assert "<img" not in mfrec.ALSMF(item_col=HOSTILE[0])._repr_html_()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for drawn in (plots.plot_preferences(model.preferences(user), n=50), plots.plot_ratings(ratings)):
+        for drawn in (plots.plot_preferences(model.preferences(user), n=50), plots.plot_ratings(ratings),
+                      plots.plot_explanation(lines, n=60)):
             drawn.figure.canvas.draw()
         plots.plot_decades(ratings, items).canvas.draw()
     plt.close("all")

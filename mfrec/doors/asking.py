@@ -9,6 +9,7 @@ __all__ = ['AskingUser', 'AskingRates', 'AskingFile', 'AllUsers', 'ListOut', 'Wh
 
 # %% ../../nbs/71_doors.asking.ipynb #d4000004
 import json
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +19,7 @@ from .options import (
     ORDERS, AsJson, Diversity, Exclude, Length, Liked, ListModel, MinRatings, ModelDir, OfGenres, OfYears,
     Only, Order, Popularity, Reading, Titles, check_name, check_one, reads)
 from .saying import say
-from ..errors import SettingError
+from ..errors import SettingError, plain
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -168,7 +169,7 @@ def explain(model_dir: ModelDir, item: ItemArg, user: AskingUser = None, rate: A
     "Say why a prediction is what it is: a sentence, and the lines that add up to it."
     check_one({"--user": user, "--rate": rate, "--ratings": ratings}, "who asks")
     from mfrec.doors.matching import name_items
-    from mfrec.doors.tables import lines_table
+    from mfrec.doors.tables import WIDTH, lines_table
     from mfrec.doors.wishes import item_named, records, who_asks
     from mfrec.use.persist import load
     model = name_items(load(model_dir), items, reading)
@@ -178,7 +179,7 @@ def explain(model_dir: ModelDir, item: ItemArg, user: AskingUser = None, rate: A
     lines, why = model.explain(one, film), model.why(one, film)
     if as_json:
         return say(json.dumps({"why": why, "stars": float(lines["stars"].sum()), "lines": records(lines)}))
-    say(f"{why}\n\n{lines_table(lines, n)}")
+    say(f"{textwrap.fill(plain(why), WIDTH)}\n\n{lines_table(lines, n)}")
 
 # %% ../../nbs/71_doors.asking.ipynb #d400000b
 TextArg = Annotated[str, typer.Argument(metavar="TEXT", help="A title, or some of its words.")]
@@ -195,7 +196,7 @@ def find(text: TextArg, model_dir: SearchedModel = None, items: SearchedItems = 
     check_one({"--model": model_dir, "--items": items}, "where to search")
     from mfrec.doors.jobs import read_titles
     from mfrec.doors.matching import name_items, needed_titles
-    from mfrec.doors.tables import text_table, titled
+    from mfrec.doors.tables import short_title, text_table, titled
     from mfrec.doors.wishes import records
     from mfrec.ratings.search import find_items
     from mfrec.use.persist import load
@@ -208,5 +209,5 @@ def find(text: TextArg, model_dir: SearchedModel = None, items: SearchedItems = 
     if not len(found):
         return say(f"no title is like {text!r}")
     col = str(found.columns[0])
-    by = {"title": titled(found, col), "by": found["match"].tolist()}
+    by = {"title": [short_title(title, 70) for title in titled(found, col)], "by": found["match"].tolist()}
     say(text_table({col: found[col].astype("str").tolist(), **by}, frozenset(by)))

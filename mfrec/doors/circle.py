@@ -9,6 +9,7 @@ __all__ = ['WAYS', 'FilmArg', 'By', 'HOWS', 'TogetherUser', 'TogetherFile', 'Tog
 
 # %% ../../nbs/71_doors.circle.ipynb #71c00004
 import json
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -58,7 +59,7 @@ def similar(model_dir: ModelDir, item: FilmArg, n: Length = 10, by: By = "both",
     """
     check_name(WAYS, by, "--by")
     from mfrec.doors.matching import item_named, model_for_lists
-    from mfrec.doors.tables import titled
+    from mfrec.doors.tables import WIDTH, short_title, titled
     from mfrec.doors.wishes import records
     from mfrec.use.filters import describe
     model = model_for_lists(model_dir, items, "rating" if by == "stars" else "score", reading)
@@ -66,17 +67,17 @@ def similar(model_dir: ModelDir, item: FilmArg, n: Length = 10, by: By = "both",
     found = model.similar_items(named, n, by=by)
     if as_json:
         return say(json.dumps({"model": str(model_dir), "item": named, "by": by, "similar": records(found)}))
-    asked = describe(model, model.item.ids.lookup([named]), model.catalogue)
+    asked = titled(describe(model, model.item.ids.lookup([named]), model.catalogue), own)[0]
     if not len(found):
-        return say(f"nothing is like {titled(asked, own)[0]}")
+        return say(f"nothing is like {short_title(asked, 80)}")
     numbers = {"alike": [f"{value:.2f}" for value in found["similarity"]],
                "ratings": [f"{count:,}" for count in found["n_ratings"]]}
     both = ""
     if "n_both" in found:
         numbers["both"] = [f"{count:,}" for count in found["n_both"]]
-        both = f"; both: how many rated it and {titled(asked, own)[0]}"
-    say(f"Like {titled(asked, own)[0]}:\n{head_columns(found, own, numbers)}\n\n"
-        f"alike: at most 1, and less where ratings are few{both}")
+        both = f"; both: how many rated it and {short_title(asked, 80)}"
+    meaning = textwrap.fill(f"alike: at most 1, and less where ratings are few{both}", WIDTH)
+    say(f"Like {short_title(asked, 80)}:\n{head_columns(found, own, numbers)}\n\n{meaning}")
 
 # %% ../../nbs/71_doors.circle.ipynb #71c00009
 HOWS = ("all", "average", "least")

@@ -17,7 +17,7 @@ import pandas as pd
 
 from .exports import Export, ratings_of, read_export
 from .matching import STRANGE, did_you_mean, find_films
-from .tables import WIDTH, plain, titled
+from .tables import WIDTH, plain, short_title, titled
 from ..errors import DataError, MfrecWarning
 from ..model.records import Model
 from ..ratings.titles import match_report
@@ -108,7 +108,8 @@ def missed_in_words(missed: pd.DataFrame, n: int = 10) -> str:
     lines = []
     first = missed.head(n)
     for title, why, remark in zip(titled(first, "title"), first["why"], first["remark"]):
-        lines.append(f"{title}: {why}" + (f"; {plain(remark)}" if remark else ""))
+        said = f"{short_title(title, 80)}: {why}" + (f"; {plain(remark)}" if remark else "")
+        lines.append(textwrap.fill(said, WIDTH, subsequent_indent="  "))
     more = len(missed) - n
     return "\n".join(lines + ([f"and {more:,} more"] if more > 0 else []))
 

@@ -19,7 +19,7 @@ import pandas as pd
 from .jobs import split_names
 from .matching import ids_in_file, item_named, ratings_in_file
 from .options import Reading
-from .tables import WIDTH, list_table, titled
+from .tables import WIDTH, list_table, short_title, titled
 from ..errors import DataError, SettingError, plain
 from ..model.records import Model
 from ..model.methods import Fitted, fitted_model
@@ -134,7 +134,7 @@ MOST_EXPLAINED = 5  # films of somebody's own list
 
 def whys_in_words(rows: pd.DataFrame, model: Model) -> str:
     "Why each of some items is on a list, a paragraph for each."
-    titles = titled(rows, str(model.columns.item))
+    titles = [short_title(title, 80) for title in titled(rows, str(model.columns.item))]
     said = [f"{rank}. {title}: {plain(why)}" for rank, title, why in zip(rows["rank"], titles, rows["why"])]
     return "\n".join(textwrap.fill(text, WIDTH, subsequent_indent="   ") for text in said)
 

@@ -32,8 +32,9 @@ def axes_for(ax: "Axes | None", height: float = 3.2) -> "Axes":
 
 
 def label(text: object) -> str:
-    "A text as matplotlib shows it, in one line, and no formula."
-    return plain(text).replace("$", r"\$")
+    "A text as matplotlib shows it: one line, no formula, and of a long one both ends, which leaves room to draw."
+    line = plain(text)
+    return (line if len(line) <= 60 else f"{line[:39]} … {line[-18:]}").replace("$", r"\$")
 
 # %% ../../nbs/08_ratings.drawn.ipynb #d4600010
 def numbers_in(frame: object, columns: list[Any], where: str, made_by: str) -> pd.DataFrame:

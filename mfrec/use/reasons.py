@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['ORDER', 'MOVED', 'WORDS', 'MOST_NAMED', 'LEAST_SAID', 'UNNAMED', 'Reasons', 'reasons_of', 'line', 'linear_lines',
            'in_stars', 'content_lines', 'feature_lines', 'lines_of', 'with_interest_shares', 'frame_of_lines',
-           'one_asking', 'one_item', 'explain', 'in_halves', 'apart_from_numbers', 'most_telling', 'is_decade',
-           'usual_words', 'why_words', 'whys_of', 'why']
+           'one_asking', 'one_item', 'explain', 'in_halves', 'within_words', 'most_telling', 'is_decade', 'usual_words',
+           'why_words', 'whys_of', 'why']
 
 # %% ../../nbs/46_use.reasons.ipynb #46e00004
 import re
@@ -275,8 +275,10 @@ def in_halves(stars: float) -> str:
     return f"{stars:g}"
 
 
-def apart_from_numbers(name: str) -> str:
-    "A title that ends in a number, in quotes, so that stars can follow it: “Shrek 2” 4½."
+def within_words(title: str) -> str:
+    "A title that stars can follow, in quotes if it ends in a number: “Shrek 2” 4½; only the start of a long one."
+    name = names_of(title)[0]
+    name = name if len(name) <= 80 else name[:79].rstrip() + "…"
     return f"“{name}”" if name[-1:].isdigit() else name
 
 
@@ -326,8 +328,7 @@ def why_words(who: Reasons, item: int, told: pd.DataFrame | None) -> tuple[str, 
     if len(telling):
         rows = describe(who.model, telling["at"].to_numpy(), told)
         titles = rows["title"] if "title" in rows else "item " + rows.iloc[:, 0].astype("str")
-        named = [apart_from_numbers(names_of(title)[0]) for title in titles]
-        given = [f"{name} {in_halves(stars)}" for name, stars in zip(named, telling["rating"])]
+        given = [f"{within_words(title)} {in_halves(stars)}" for title, stars in zip(titles, telling["rating"])]
         said.append(f"because you gave {' and '.join(given)}")
     if usual := usual_words(who, item, sign):
         said.append(usual)
