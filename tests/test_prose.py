@@ -56,9 +56,9 @@ def shape(cells):
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_pages_are_short_and_in_shape(path):
     text = path.read_text(encoding="utf-8")
-    page = {"cells": [{"cell_type": "markdown", "source": text}]} if path.suffix == ".md" else json.loads(text)
-    assert not faults("\n\n".join("".join(c["source"]) for c in page["cells"] if c["cell_type"] == "markdown"))
-    assert path not in nbtools.chapters() or not shape(page["cells"])
+    nb = {"cells": [{"cell_type": "markdown", "source": text}]} if path.suffix == ".md" else json.loads(text)
+    assert not faults("\n\n".join("".join(c["source"]) for c in nb["cells"] if c["cell_type"] == "markdown"))
+    assert path not in nbtools.chapters() or not shape(nb["cells"])
 
 
 @pytest.mark.parametrize("module", sorted(set(mfrec.HOMES.values())))
@@ -77,4 +77,4 @@ def test_faults_are_seen():
     assert faults("word " * 20 + "end.") == ["mean of 21.0 words"]
     assert shape([cell]) == ["cell of 46 lines", "no figure"]
     assert not shape([cell | {"source": cell["source"][:-6], "outputs": [{"data": {"image/png": ""}}]}])
-    assert [lines_of(text) for text in ('def f():\n    "Says."\n\n    1', "def f(): 1\n\ndef g(): 2")] == [2, 3]
+    assert [lines_of(text) for text in ('def f():\n    "Is."\n\n    1', "def f(): 1\n\ndef g(): 2")] == [2, 3]
