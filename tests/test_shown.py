@@ -62,7 +62,8 @@ def test_terminal_json_and_files(place, monkeypatch, capsys):
     red = next(name for name in mfrec.load(model).catalogue["movieId"][5::len(HOSTILE)] if name in every)
     ratings.head(20).drop(columns="rating").to_csv(folder / "pairs.csv", index=False)
     films = pd.DataFrame({"Date": "2024-01-05", "Name": mfrec.load(model).catalogue["title"].head(60)})
-    films = pd.concat([films, films.head(len(HOSTILE)).assign(Name=[f"{title} of none" for title in HOSTILE])])
+    strange = films.head(len(HOSTILE)).assign(Name=[f"{title} of none" for title in HOSTILE])
+    films = pd.concat([films, strange])
     films = films.assign(Year="", **{"Letterboxd URI": "https://boxd.it/=cmd()"})
     export = folder / "export\x1b[31m[red]"
     export.mkdir()
@@ -81,7 +82,8 @@ def test_terminal_json_and_files(place, monkeypatch, capsys):
             ("recommend", model, "--user", user, "--why", "-n", "50"),
             ("recommend", model, "--user", user, "--why", "--json"),
             ("recommend", model, "--user", user, "--why", "-n", "100", "--out", folder / "why.csv"),
-            ("explain", model, red, "--user", user, "-n", "100"), ("explain", model, film, "--user", user, "--json"),
+            ("explain", model, red, "--user", user, "-n", "100"),
+            ("explain", model, film, "--user", user, "--json"),
             ("explain", model, film, "--rate", f"{red}=5"), ("explain", model, HOSTILE[5], "--user", user),
             ("explain", model, film, "--user", HOSTILE[5]),
             ("similar", model, red, "-n", "50"), ("similar", model, film, "--json"),

@@ -25,8 +25,8 @@ from .items import read_items, read_table, read_users
 from .links import with_links
 from .options import BASIS, Reading
 from .places import ITEMS_FILES, find_member, locate
-from .tables import for_spreadsheets, short_title
-from ..errors import DataError, SettingError, plain
+from .tables import for_spreadsheets
+from ..errors import DataError, SettingError
 from ..kernel.features import FeatureTable, item_features, judge_columns, user_features
 from ..metrics import error_report, rmse
 from ..model.estimator import RatingEstimator
@@ -320,9 +320,7 @@ def sum_up(parts: list[tuple[dict, pd.DataFrame]], by: str) -> tuple[dict, pd.Da
 def ten_predictions(model: Model | RatingEstimator, test: pd.DataFrame, items: pd.DataFrame | None) -> str:
     "The first ten test rows, predicted and actual, with titles where there are any."
     rows = model.sample_predictions(test, items, n=10)
-    if "title" in rows:
-        rows = rows.assign(title=[short_title(plain(title), 50) for title in rows["title"]])
-    return rows.to_string(index=False, float_format="{:.2f}".format)
+    return rows.to_string(index=False, float_format="{:.2f}".format, max_colwidth=60)
 
 # %% ../../nbs/70_doors.jobs.ipynb #e093a175
 def has_text_ids(model: Model) -> dict[str, bool]:

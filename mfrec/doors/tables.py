@@ -49,7 +49,7 @@ def short_title(title: str, width: int) -> str:
     end = f" ({year})"
     return shortened(title[:title.rindex("(")].rstrip(), width - len(end)) + end
 
-
+# %% ../../nbs/68_doors.tables.ipynb #d1c00031
 def listed(parts: Iterable[object], width: int) -> str:
     "As many of the parts as fit into so many columns, the others as …"
     texts = [plain(part) for part in parts]

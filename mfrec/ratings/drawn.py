@@ -32,7 +32,7 @@ def axes_for(ax: "Axes | None", height: float = 3.2) -> "Axes":
 
 
 def label(text: object) -> str:
-    "A text as matplotlib shows it: one line, no formula, and of a long one both ends, which leaves room to draw."
+    "A text as matplotlib shows it: in one line, no formula, and of a long one both ends."
     line = plain(text)
     return (line if len(line) <= 60 else f"{line[:39]} … {line[-18:]}").replace("$", r"\$")
 

@@ -276,7 +276,7 @@ def in_halves(stars: float) -> str:
 
 
 def within_words(title: str) -> str:
-    "A title that stars can follow, in quotes if it ends in a number: “Shrek 2” 4½; only the start of a long one."
+    "A title that stars can follow: in quotes if it ends in a number, “Shrek 2” 4½, and cut if it is long."
     name = names_of(title)[0]
     name = name if len(name) <= 80 else name[:79].rstrip() + "…"
     return f"“{name}”" if name[-1:].isdigit() else name
@@ -328,7 +328,8 @@ def why_words(who: Reasons, item: int, told: pd.DataFrame | None) -> tuple[str, 
     if len(telling):
         rows = describe(who.model, telling["at"].to_numpy(), told)
         titles = rows["title"] if "title" in rows else "item " + rows.iloc[:, 0].astype("str")
-        given = [f"{within_words(title)} {in_halves(stars)}" for title, stars in zip(titles, telling["rating"])]
+        named = zip(titles, telling["rating"])
+        given = [f"{within_words(title)} {in_halves(stars)}" for title, stars in named]
         said.append(f"because you gave {' and '.join(given)}")
     if usual := usual_words(who, item, sign):
         said.append(usual)
