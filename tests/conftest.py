@@ -1,5 +1,7 @@
 "Every solver fitted on one small sample, with and without features, and where the real rating sets are."
 import os
+import sys
+import warnings
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from sklearn.base import clone
 
 import mfrec
+from mfrec.doors.command import main
 
 matplotlib.use("Agg")
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,6 +84,21 @@ def seeing(observer, rated, items, users):
 def choosing(request, rated, items, users):
     "Every solver with features of both sides and interest; a ninth of its films have no ratings."
     return clone(SEEING[request.param]).fit(rated, items=items, users=users).with_interest().model_
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    "command(*args) -> (exit code, stdout, stderr) of `mfrec`, in this process."
+    def run(*args):
+        monkeypatch.setattr(sys, "argv", ["mfrec", *map(str, args)])
+        code = 0
+        with warnings.catch_warnings():  # main shows all of them, for good
+            try:
+                main()
+            except SystemExit as stop:
+                code = stop.code or 0
+        return code, *capsys.readouterr()
+    return run
 
 
 def real_path(name: str) -> Path:

@@ -13,23 +13,12 @@ from mfrec import (
     ALSMF, BayesianMF, BiasModel, __version__, k_folds, load, read_items, read_ratings, rmse, sample_items,
     sample_ratings, split_random, split_users
 )
-from mfrec.doors.command import main
 from mfrec.metrics import bootstrap_interval
 
 
 @pytest.fixture
-def mfrec(monkeypatch, capsys):
-    "mfrec(*args) -> (exit code, stdout, stderr), in this process."
-    def run(*args):
-        monkeypatch.setattr(sys, "argv", ["mfrec", *map(str, args)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        out = capsys.readouterr()
-        return code, out.out, out.err
-    return run
+def mfrec(command):
+    return command
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 "Why a film: lines that add up and sentences that are true, of models as they are used."
 import json
-import sys
 import warnings
 from dataclasses import replace
 
@@ -11,7 +10,6 @@ from sklearn.base import clone
 
 import mfrec
 from conftest import SEEING
-from mfrec.doors.command import main
 from mfrec.use.reasons import LEAST_SAID, within_words
 
 KINDS = ["bias", "adam", "als", "bayes", "bayes slopes"]  # bayes: levels
@@ -162,33 +160,27 @@ def test_ratings_all_alike_tell_of_no_taste(rated):
             call(int(name))
 
 
-def test_the_command(als, rated, tmp_path, monkeypatch, capsys):
+def test_the_command(als, rated, tmp_path, command):
     als.save(tmp_path / "m")
     als_bare = replace(als, ratings=None)
     als_bare.save(tmp_path / "bare")
     user, title = int(rated.userId.iloc[0]), als.catalogue.title[1]
 
-    def run(*args):
-        monkeypatch.setattr(sys, "argv", ["mfrec", *map(str, args)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code or 0, *capsys.readouterr()
-
     film = int(als.catalogue.movieId[1])
-    code, out, err = run("explain", tmp_path / "m", title, "--user", user, "-n", "3")
+    code, out, err = command("explain", tmp_path / "m", title, "--user", user, "-n", "3")
     lines = als.explain(user, film)
     assert code == 0 and not err and out.startswith(als.why(user, film) + "\n\nstars")
     assert out.splitlines()[-1].split() == [f"{lines.stars.sum():.2f}", "predicted"]
     shown = [float(line.split()[0].replace("−", "-")) for line in out.splitlines()[3:-1]]
     assert abs(sum(shown) - lines.stars.sum()) < 0.005 * (len(shown) + 1)
-    code, out, _ = run("explain", tmp_path / "m", film, "--user", user, "--json")
+    code, out, _ = command("explain", tmp_path / "m", film, "--user", user, "--json")
     told = json.loads(out)
     assert code == 0 and len(told["lines"]) == len(lines) and told["why"] == als.why(user, film)
-    code, out, err = run("explain", tmp_path / "bare", title, "--rate", f"{als.catalogue.title[2]}=5")
+    code, out, err = command("explain", tmp_path / "bare", title, "--rate", f"{als.catalogue.title[2]}=5")
     assert code == 0 and "predicted" in out and not err
     for args, said in ((("--user", user), "saved with --no-ratings"), ((), "nothing says who asks")):
-        code, out, err = run("explain", tmp_path / "bare", title, *args)
+        code, out, err = command("explain", tmp_path / "bare", title, *args)
         assert code == 2 and said in err and len(err.splitlines()) == 1
-    code, out, _ = run("recommend", tmp_path / "m", "--user", user, "--why", "-n", "3")
+    code, out, _ = command("recommend", tmp_path / "m", "--user", user, "--why", "-n", "3")
     assert code == 0 and out.count("because you gave") + out.count("others give it") >= 3
     assert max(map(len, out.splitlines())) <= 100

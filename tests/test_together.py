@@ -1,6 +1,5 @@
 "One list for several people: chances against Monte Carlo, exact lists, matches, arguments, bad companies."
 import json
-import sys
 import warnings
 from dataclasses import replace
 
@@ -12,7 +11,6 @@ from sklearn.base import clone
 
 import mfrec
 from conftest import SOLVERS
-from mfrec.doors.command import main
 from mfrec.doors.tables import WIDTH, width_of
 from mfrec.kernel.interest import among_next
 from mfrec.model.chances import chance_above, latent_cut
@@ -216,33 +214,23 @@ def test_few_ratings_match_nobody_for_sure(als, items):
     assert found.loc[("Ann", "Bob"), "match"] > found.loc[("Few", "Less"), "match"]
 
 
-def test_on_the_command_line(als, items, rated, tmp_path, capsys, monkeypatch):
+def test_on_the_command_line(als, items, rated, tmp_path, command):
     als.save(tmp_path / "model")
     one, two, more = three(rated)
 
-    def run(*args):
-        monkeypatch.setattr(sys, "argv", ["mfrec", *map(str, args)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        out = capsys.readouterr()
-        return code, out.out, out.err
-
     title = items.title[1]
-    code, out, _ = run("similar", tmp_path / "model", title, "-n", 4)
+    code, out, _ = command("similar", tmp_path / "model", title, "-n", 4)
     assert code == 0 and f"Like {title}:" in out and all(width_of(line) <= WIDTH for line in out.splitlines())
-    code, out, _ = run("similar", tmp_path / "model", title, "-n", 4, "--json")
+    code, out, _ = command("similar", tmp_path / "model", title, "-n", 4, "--json")
     shown = [row["movieId"] for row in json.loads(out)["similar"]]
     assert shown == als.similar_items(title, 4).movieId.tolist()
-    code, out, err = run("similar", tmp_path / "model", "No Such Film")
+    code, out, err = command("similar", tmp_path / "model", "No Such Film")
     assert code == 2 and "is no title" in err and err.count("\n") == 1
-    code, out, _ = run("together", tmp_path / "model", "--user", one, "--user", two, "-n", 4)
+    code, out, _ = command("together", tmp_path / "model", "--user", one, "--user", two, "-n", 4)
     assert code == 0 and "What they would argue about" in out and f"{one} and {two}:" in out
     assert all(width_of(line) <= WIDTH for line in out.splitlines())
     trio = [part for user in (one, two, more) for part in ("--user", user)]
-    code, out, _ = run("together", tmp_path / "model", *trio, "--json")
+    code, out, _ = command("together", tmp_path / "model", *trio, "--json")
     told = json.loads(out)
     assert code == 0 and len(told["match"]) == 3 and told["disagreements"] is None
     assert [row["movieId"] for row in told["list"]] == als.together([one, two, more]).movieId.tolist()
@@ -250,12 +238,12 @@ def test_on_the_command_line(als, items, rated, tmp_path, capsys, monkeypatch):
     for name, rows in (("ann", items[1:4]), ("all", items[4:7])):
         lines = [f"2022-01-02,{t.rpartition(' (')[0]},{y},e,4.5" for t, y in zip(rows.title, rows.year)]
         (tmp_path / f"{name}.csv").write_text(head + "\n".join(lines) + "\n")
-    code, out, err = run("together", tmp_path / "model", "--export", tmp_path / "ann.csv", "--export",
+    code, out, err = command("together", tmp_path / "model", "--export", tmp_path / "ann.csv", "--export",
                          tmp_path / "all.csv", "-n", 3, "--out", tmp_path / "list.csv")
     assert code == 0 and "3 items written" in out, err
     assert {"stars ann", "liked all"} <= set(pd.read_csv(tmp_path / "list.csv"))
-    code, out, _ = run("together", tmp_path / "model", "--export", tmp_path / "ann.csv", "--export",
+    code, out, _ = command("together", tmp_path / "model", "--export", tmp_path / "ann.csv", "--export",
                        tmp_path / "all.csv", "-n", 3)
     assert code == 0 and " all  chance  1 all  2 ann " in out  # a name that is also a column's
-    code, out, err = run("together", tmp_path / "model", "--user", one)
+    code, out, err = command("together", tmp_path / "model", "--user", one)
     assert code == 2 and "two people at least" in err

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ORDER', 'MOVED', 'WORDS', 'MOST_NAMED', 'LEAST_SAID', 'UNNAMED', 'Reasons', 'reasons_of', 'line', 'linear_lines',
            'in_stars', 'content_lines', 'feature_lines', 'lines_of', 'with_interest_shares', 'frame_of_lines',
-           'one_asking', 'one_item', 'explain', 'in_halves', 'within_words', 'most_telling', 'is_decade', 'usual_words',
+           'one_asking', 'explain', 'in_halves', 'within_words', 'most_telling', 'is_decade', 'usual_words',
            'why_words', 'whys_of', 'why']
 
 # %% ../../nbs/46_use.reasons.ipynb #46e00004
@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..errors import DataError, SettingError, warn
-from ..kernel.arguments import shown
+from ..errors import SettingError, warn
 from ..kernel.features import OTHER
 from ..kernel.machine import torch_threads
 from ..model.link import Levels
@@ -27,7 +26,7 @@ from ..model.records import Model, Parts
 from ..ratings.columns import UNKNOWN
 from ..ratings.rows import Interactions, Pairs
 from ..ratings.titles import names_of
-from .filters import describe, ids_named, told_items
+from .filters import describe, place_of_item, told_items
 from .people import People, people_of
 
 # %% ../../nbs/46_use.reasons.ipynb #46e00007
@@ -201,16 +200,6 @@ def one_asking(model: Model, user: Any, told: pd.DataFrame | None, watched: Any 
                            "the ratings of one person")
     return people
 
-
-def one_item(model: Model, item: Any, told: pd.DataFrame | None) -> int:
-    "Position of an item by id or title. Raises DataError for one that the model does not know."
-    name = ids_named(model, [item], told, "item")[0]
-    places = {known: place for place, known in enumerate(model.item.ids.classes_.tolist())}
-    if name not in places:
-        raise DataError(f"item {shown(name)} is not among the {len(places):,} of the model; give an id or a "
-                        "title that it knows")
-    return places[name]
-
 # %% ../../nbs/46_use.reasons.ipynb #46e00043
 @fitted_method
 def explain(model: Model, user: Any, item: int | str, watched: Any = None,
@@ -242,7 +231,9 @@ def explain(model: Model, user: Any, item: int | str, watched: Any = None,
     SettingError
         For a model that does not keep its ratings, and for several people.
     DataError
-        For people, titles or ids that are not known, and bad ratings.
+        For people or titles that are not known, and bad ratings.
+    UnknownIdError
+        For an id of an item that the model does not know.
 
     Examples
     --------
@@ -253,7 +244,7 @@ def explain(model: Model, user: Any, item: int | str, watched: Any = None,
     2   how this person rates     NaN   0.30
     """
     told = told_items(model, items)
-    at = one_item(model, item, told)
+    at = place_of_item(model, item, told)
     who = reasons_of(one_asking(model, user, told, watched))
     lines, away = lines_of(who, at)
     if abs(away) > MOVED:
@@ -370,6 +361,6 @@ def why(model: Model, user: Any, item: int | str, items: pd.DataFrame | None = N
     'because you gave Lonely Piano 2'
     """
     told = told_items(model, items)
-    at = one_item(model, item, told)
+    at = place_of_item(model, item, told)
     person = one_asking(model, user, told)
     return whys_of(person, np.array([[at]]), told)[0]
