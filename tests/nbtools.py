@@ -69,7 +69,7 @@ def run(path, flags=(), keep_outputs=False, package="", guard=None):
     shell.run("import matplotlib as mpl; mpl.rcParams['figure.dpi'] = 80")
     here, environment = os.getcwd(), dict(os.environ)
     os.chdir(path.parent)
-    if path.parent == NBS:
+    if path.parent == NBS and "data" not in flags:
         # a chapter shows no folder of the machine it ran on; a study reads real data
         os.environ.pop("MFREC_DATA", None)
     imported = False

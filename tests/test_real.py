@@ -1,6 +1,7 @@
 """Accuracy on real ratings with default settings: the targets,
 with the measured figures a small margin below them."""
 
+import nbtools
 import numpy as np
 import pandas as pd
 import pytest
@@ -187,3 +188,15 @@ def test_a_hundred_items(solver):
 def test_two_million_ratings():
     train, test = mfrec.split_random(mfrec.sample_ratings(2_000_000, seed=3), 0.1, seed=0)
     assert -mfrec.ALSMF().fit(train).score(test) <= -0.97 * mfrec.BiasModel().fit(train).score(test)
+
+
+def test_the_recommendation_that_a_chapter_explains():
+    chapter = (nbtools.NBS / "46_use.reasons.ipynb").read_text(encoding="utf-8")
+    items = mfrec.read_items(real_path("ml-latest-small"))
+    model = mfrec.ALSMF().fit(real("ml-latest-small"), items=items)
+    first = model.recommend(55, n=1, why=True).iloc[0]
+    assert first["title"] == "Matrix, The (1999)" and first["why"] in chapter
+    lines = model.explain(55, first["movieId"])
+    assert abs(lines["stars"].sum() - first["stars"]) < 1e-4
+    rated = lines[lines["part"] == "rating"].head(5)
+    assert len(rated) == 5 and all(f"{stars:.2f}" in chapter for stars in rated["stars"])
