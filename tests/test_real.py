@@ -84,6 +84,7 @@ def test_films_without_ratings_by_genre_and_decade(name, margin):
     squares = []
     user, item, stars = ratings.columns[:3]
     for train, test in mfrec.k_folds(ratings, 10, seed=0, by="items"):
+        train, test = ratings.iloc[train], ratings.iloc[test]
         test = test[test[user].isin(train[user])]
         means = train.groupby(user)[stars].agg(["sum", "size"]).loc[test[user]]
         guesses = {

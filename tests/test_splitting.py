@@ -111,8 +111,9 @@ def test_time_is_cut_once_at_the_nearest_moment(frame, fraction):
     seed=st.integers(0, 99)
 )
 def test_folds_hold_out_everything_once(frame, by, k, seed):
-    folds = list(attempt(k_folds, frame, k, seed, by))
-    assert len(folds) == k
+    rows = list(attempt(k_folds, frame, k, seed, by))
+    assert len(rows) == k and all(side.dtype == np.int64 for fold in rows for side in fold)
+    folds = [Split(*(frame.iloc[side].reset_index(drop=True) for side in fold)) for fold in rows]
     for parts in folds:
         assert_partition(parts, frame)
     assert sorted(row for _, test in folds for row in test.row) == list(range(len(frame)))
@@ -122,18 +123,17 @@ def test_folds_hold_out_everything_once(frame, by, k, seed):
 
 
 @pytest.mark.parametrize("by", ["rows", "users"])
-def test_folds_by_position_are_cv_of_scikit_learn(by):
+def test_folds_are_cv_of_scikit_learn(by):
     "The same folds, whatever the index of the frame that they count in."
     rows = mfrec.sample_ratings(1_500, seed=2).sort_values("userId")
-    folds = list(k_folds(rows, k=3, by=by, positions=True))
+    folds = list(k_folds(rows, k=3, by=by))
     model = mfrec.BiasModel()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MfrecWarning)  # of users held out
         scores = cross_val_score(model, rows, cv=folds)
         search = GridSearchCV(model, {"damping_user": [1, 9]}, cv=folds).fit(rows)
-        by_hand = [clone(model).fit(train).score(test) for train, test in k_folds(rows, k=3, by=by)]
+        by_hand = [clone(model).fit(rows.iloc[train]).score(rows.iloc[test]) for train, test in folds]
     assert np.allclose(scores, by_hand) and search.n_splits_ == 3
-    assert all(kind.dtype == np.int64 and len(fold) == 2 for fold in folds for kind in fold)
 
 
 @pytest.fixture
@@ -174,14 +174,15 @@ def test_other_column_names(ratings):
         (split_time(ratings), split_time(other, time_col="when")),
         (split_users(ratings), split_users(other, user_col="who")),
         (split_cold_items(ratings), split_cold_items(other, item_col="what")),
-        (next(k_folds(ratings, by="users")), next(k_folds(other, by="users", user_col="who"))),
-        (next(k_folds(ratings, by="items")), next(k_folds(other, by="items", item_col="what"))),
         (split_random(ratings), split_random(other)),
     ]
     for ours, theirs in pairs:
         pd.testing.assert_frame_equal(ours.test.rename(columns=names), theirs.test)
         check_disjoint(*theirs, user_col="who", item_col="what")
         assert describe_split(*ours).equals(describe_split(*theirs, user_col="who", item_col="what"))
+    for by, named in (("users", {"user_col": "who"}), ("items", {"item_col": "what"})):
+        same = zip(next(k_folds(ratings, by=by)), next(k_folds(other, by=by, **named)))
+        assert all(np.array_equal(ours, theirs) for ours, theirs in same)
     for split, name in ((split_time, "time_col"), (split_users, "user_col"), (split_cold_items, "item_col")):
         with pytest.raises(DataError, match=f"name it with {name}="):
             split(other)

@@ -269,7 +269,8 @@ def make_splits(ratings: pd.DataFrame, split: str, test_fraction: float, folds: 
     user_col, item_col = columns["user_col"], columns["item_col"]
     pairs: Iterable[Split]
     if folds:
-        pairs = k_folds(ratings, folds, seed, FOLDS_BY[split], user_col, item_col)
+        parts = k_folds(ratings, folds, seed, FOLDS_BY[split], user_col, item_col)
+        pairs = (Split(ratings.iloc[train], ratings.iloc[test]) for train, test in parts)
     else:
         pairs = [one_split(ratings, split, test_fraction, seed, **columns)]
     for train, test in pairs:

@@ -9,7 +9,7 @@ __all__ = ['Split', 'random_generator', 'split_random', 'split_mask', 'split_tim
 # %% ../../nbs/07_ratings.splitting.ipynb #3cab3551
 from collections.abc import Iterable, Iterator
 from numbers import Integral, Real
-from typing import Literal, NamedTuple, overload
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -274,22 +274,12 @@ def split_cold_items(ratings: pd.DataFrame, test_fraction: float = 0.2, seed: in
     col = find_columns(ratings, item_col=item_col, need=["item"]).item
     return _hold_out(ratings, ratings[col], test_fraction, seed, "items")
 
-# %% ../../nbs/07_ratings.splitting.ipynb #e884a4f8
-@overload
-def k_folds(ratings: pd.DataFrame, k: int = ..., seed: int = ..., by: str = ..., user_col: str | None = ...,
-            item_col: str | None = ..., positions: Literal[False] = ...) -> Iterator[Split]: ...
-
-
-@overload
-def k_folds(ratings: pd.DataFrame, k: int = ..., seed: int = ..., by: str = ..., user_col: str | None = ...,
-            item_col: str | None = ..., *,
-            positions: Literal[True]) -> Iterator[tuple[np.ndarray, np.ndarray]]: ...
-
 # %% ../../nbs/07_ratings.splitting.ipynb #e884a4f9
 @checked
 def k_folds(ratings: pd.DataFrame, k: int = 5, seed: int = 42, by: str = "rows", user_col: str | None = None,
-            item_col: str | None = None, positions: bool = False) -> Iterator[tuple]:
-    """Yield k splits; every row, or all rows of every user or item, are test in exactly one of them.
+            item_col: str | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield k splits, as positions of rows, which scikit-learn takes as `cv`; every row, or all rows of every
+    user or item, are test in exactly one of them.
 
     Parameters
     ----------
@@ -303,13 +293,11 @@ def k_folds(ratings: pd.DataFrame, k: int = 5, seed: int = 42, by: str = "rows",
         What is held out together.
     user_col, item_col : str, optional
         Columns of ids; found by their usual names by default.
-    positions : bool, default False
-        Whether to yield positions of rows, which scikit-learn takes as `cv`, instead of frames.
 
     Returns
     -------
-    iterator of Split, or of a pair of arrays, int64
-        Frames train and test, both in the order of `ratings`; or the positions of their rows.
+    iterator of pairs of arrays, int64
+        Positions of the rows to train on and of the test rows, ascending: `ratings.iloc[test]`.
 
     Raises
     ------
@@ -331,9 +319,7 @@ def k_folds(ratings: pd.DataFrame, k: int = 5, seed: int = 42, by: str = "rows",
     if not isinstance(k, Integral) or not 2 <= k <= n:
         raise SettingError(f"k={k!r}; it must be a whole number from 2 to the number of {by}, {n:,}")
     fold = (random_generator(seed).permutation(n) % k)[codes]
-    if positions:
-        return ((np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(k))
-    return (_parts(ratings, fold == f) for f in range(k))
+    return ((np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(k))
 
 # %% ../../nbs/07_ratings.splitting.ipynb #6d119dd5
 def encode_together(first: Iterable, second: Iterable) -> tuple[np.ndarray, np.ndarray, int]:

@@ -2084,6 +2084,7 @@ def content_situations(name):
     # cmfrec takes minutes a fold on goodbooks
     some = some_people(ratings, 0.25 if name == "goodbooks-10k" else 1)
     for train, test in mfrec.k_folds(some, 10, seed=0, by="items"):
+        train, test = some.iloc[train], some.iloc[test]
         yield train, [("unrated films", None, test[test.user.isin(train.user)])]
     train, test, shown = people_just_met(ratings, SHOWN)
     yield train, [(f"people after {n}", shown[n], test) for n in SHOWN]
