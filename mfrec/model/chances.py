@@ -69,7 +69,7 @@ def predict_proba(model: Model, pairs: pd.DataFrame) -> np.ndarray:
     link = levels_of(model)
     return link.probabilities(*latent(link, predict_at(model, pairs_of(model, pairs), std=True)))
 
-
+# %% ../../nbs/27_model.chances.ipynb #27a00003
 @fitted_method
 def predict_chances(model: Model, pairs: pd.DataFrame) -> pd.DataFrame:
     """`predict_proba` as a frame: one row per pair, one column per level. Errors as there.
@@ -106,7 +106,7 @@ def usual_sd(model: Model, sd: np.ndarray | None) -> np.ndarray:
     "Standard deviations of ratings, or the one of the fit for a model that does not know them."
     return np.sqrt(np.asarray(model.user.needed_prior.noise)) if sd is None else sd
 
-
+# %% ../../nbs/27_model.chances.ipynb #27a00007
 def chance_block(model: Model, users: np.ndarray, threshold: float) -> np.ndarray:
     """The same, float32 (n, n_items), for some users (positions) and all items, by factors and biases
     alone."""

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Tables', 'Found', 'Solution', 'center_solution', 'model_of', 'learn_alone', 'without_alone', 'watched_rows',
-           'Learner', 'knows_features', 'RatingEstimator', 'ids_of']
+           'Learner', 'knows_features', 'ids_of', 'RatingEstimator']
 
 # %% ../../nbs/25_model.estimator.ipynb #063bd061
 from dataclasses import dataclass, replace
@@ -56,7 +56,7 @@ class Solution:
 
 # %% ../../nbs/25_model.estimator.ipynb #f37e0878
 def center_solution(units: tuple[float, float], users: np.ndarray, items: np.ndarray, user_rated: np.ndarray,
-             item_rated: np.ndarray) -> Solution:
+                    item_rated: np.ndarray) -> Solution:
     """A Solution in stars from vectors [factors, bias] (n, k + 1) of ratings that were standardized by
     `units` (mean, deviation).
 
@@ -75,19 +75,7 @@ def center_solution(units: tuple[float, float], users: np.ndarray, items: np.nda
     item = Found(scale * (item_bias - c0), root * (items[:, :-1] - q0))
     return Solution(mean + scale * (b0 + c0), user, item)
 
-# %% ../../nbs/25_model.estimator.ipynb #97e65035
-def model_of(estimator: "Learner", found: Solution, data: Interactions, cols: Columns, users: IdEncoder,
-             items: IdEncoder) -> Model:
-    "The fitted model: sides with their mean biases taken out, and plain facts about the fit."
-    user, user_average = _side(users, found.user, data.user_counts)
-    item, item_average = _side(items, found.item, data.item_counts)
-    settings = {k: v for k, v in estimator.get_params().items() if not k.endswith("_col")}
-    about = {"solver": estimator.solver, "settings": settings, "n_ratings": len(data)}
-    mean = float(found.mean) + user_average + item_average  # who is unknown is taken for average
-    link = found.link or Numbers(float(data.ratings.min()), float(data.ratings.max()))
-    return Model(mean, link, user, item, cols, about)
-
-
+# %% ../../nbs/25_model.estimator.ipynb #25a00004
 def _side(ids: IdEncoder, found: Found, counts: np.ndarray) -> tuple[Side, float]:
     "A side with its mean bias taken out, which is returned too; rows without ratings are zero."
     rated, average = counts > 0, float(found.biases[counts > 0].mean())
@@ -104,6 +92,18 @@ def _side(ids: IdEncoder, found: Found, counts: np.ndarray) -> tuple[Side, float
         prior = replace(prior, origin=moved(prior.origin))
     biases, factors = of_rated(found.biases - average), of_rated(found.factors)
     return Side(ids, biases, factors, counts, None, prior, found.errors, found.taste), average
+
+# %% ../../nbs/25_model.estimator.ipynb #97e65035
+def model_of(estimator: "Learner", found: Solution, data: Interactions, cols: Columns, users: IdEncoder,
+             items: IdEncoder) -> Model:
+    "The fitted model: sides with their mean biases taken out, and plain facts about the fit."
+    user, user_average = _side(users, found.user, data.user_counts)
+    item, item_average = _side(items, found.item, data.item_counts)
+    settings = {k: v for k, v in estimator.get_params().items() if not k.endswith("_col")}
+    about = {"solver": estimator.solver, "settings": settings, "n_ratings": len(data)}
+    mean = float(found.mean) + user_average + item_average  # who is unknown is taken for average
+    link = found.link or Numbers(float(data.ratings.min()), float(data.ratings.max()))
+    return Model(mean, link, user, item, cols, about)
 
 # %% ../../nbs/25_model.estimator.ipynb #8ca1d386
 def learn_alone(model: Model, data: Interactions, damping: float = ALONE_DAMPING) -> Model:
@@ -183,6 +183,12 @@ def knows_features(found: Solution) -> bool:
     "Whether the priors of a solution say what the features given to `fit` mean."
     return any(side.prior is not None and len(side.prior.given) > 0 for side in (found.user, found.item))
 
+# %% ../../nbs/25_model.estimator.ipynb #235198d5
+def ids_of(column: pd.Series, table: FeatureTable | None) -> IdEncoder:
+    "The ids of a column of ratings, and behind them those that only have features."
+    ids = IdEncoder().fit(column)
+    return ids if table is None else ids.extend(table.ids.classes_)
+
 # %% ../../nbs/25_model.estimator.ipynb #a1d582b2
 class RatingEstimator(Learner):
     """Base of all solvers; a subclass defines `_solve(data, content, passes) -> Solution` and a name,
@@ -259,9 +265,3 @@ class RatingEstimator(Learner):
         self._learn(data, cols, user_ids, item_ids, (of_users, of_items), passes)
         self.model_ = replace(self.model_, catalogue=catalogue_of(items, self.item_col))
         return self
-
-# %% ../../nbs/25_model.estimator.ipynb #235198d5
-def ids_of(column: pd.Series, table: FeatureTable | None) -> IdEncoder:
-    "The ids of a column of ratings, and behind them those that only have features."
-    ids = IdEncoder().fit(column)
-    return ids if table is None else ids.extend(table.ids.classes_)

@@ -27,7 +27,7 @@ def judged_columns(model: Model, test: pd.DataFrame, check: bool = True) -> Colu
         check_ratings(test, cols, where=where)
     return cols
 
-
+# %% ../../nbs/24_model.evaluate.ipynb #24a00002
 @fitted_method
 def evaluate(model: Model, test: pd.DataFrame, clip: bool = True, n_boot: int = 1000,
              seed: int = 0) -> pd.DataFrame:

@@ -31,7 +31,7 @@ def solve_users(model: Model, table: Interactions, features: np.ndarray | None,
     vectors, errors = model.user.errors.solve(model, table, features, workers)
     return np.where(table.user_counts[:, None] > 0, vectors, 0), errors
 
-
+# %% ../../nbs/23_model.fold_in.ipynb #23a00002
 def fold_rows(model: Model, ids: IdEncoder, table: Interactions, features: np.ndarray | None,
               workers: Workers) -> Model:
     """The model with the rows of `ids` in the place of its users, solved from a table of their ratings of its
@@ -113,7 +113,7 @@ def new_table(model: Model, features: pd.DataFrame | FeatureTable | None, side: 
                            f"schema=model.model_.{side}.features.schema")
     return features
 
-
+# %% ../../nbs/23_model.fold_in.ipynb #23a0000d
 def features_of(side: Side, ids: IdEncoder, table: FeatureTable | None, rated: np.ndarray,
                 what: str) -> np.ndarray | None:
     """Centered features (n, f) of the rows of `ids`: those in `table`, else those the side has of the same
@@ -126,6 +126,51 @@ def features_of(side: Side, ids: IdEncoder, table: FeatureTable | None, rated: n
         return kept
     new = SideContent.align(table, ids, what, rated & ~kept.any(1))
     return np.where(new.known[:, None], new.values - side.features.center, kept).astype(np.float32)
+
+# %% ../../nbs/23_model.fold_in.ipynb #3a67ef46
+def _known_ratings(model: Model, ratings: pd.DataFrame, side: str) -> tuple[IdEncoder, Interactions]:
+    """Ids to fold in, and a table of their ratings of what the model knows; they are its users, whichever
+    `side` they are."""
+    where, theirs = "ratings to fold in", "user" if side == "item" else "item"
+    cols = find_columns(ratings, model.columns.user, model.columns.item, model.columns.rating, where=where)
+    check_ratings(ratings, cols, scale=model.scale, where=where)
+    columns, other = {"user": ratings[cols.user], "item": ratings[cols.item]}, model.seen_from(side).item
+    at = other.ids.lookup(columns[theirs])
+    usable = other.rated(at)
+    if not usable.any():
+        other.ids.extend(columns[theirs])  # says so where ids are text on one side and integers on the other
+        what = "an item" if side == "user" else "a user"
+        raise DataError(f"{where}: none of the {len(ratings):,} rows has {what} that the model knows")
+    if lost := int((~usable).sum()):
+        warn(f"{where}: {lost:,} of {len(ratings):,} rows are of {theirs}s without ratings at fit "
+             "and were left out")
+    some = columns[side][usable]
+    ids = IdEncoder().fit(some)
+    stars = ratings[cols.rating].to_numpy(np.float32)[usable]
+    return ids, Interactions(ids.transform(some), at[usable], stars, len(ids), len(other)).in_order()
+
+# %% ../../nbs/23_model.fold_in.ipynb #3b456fc5
+def _fold(model: Model, ratings: pd.DataFrame | None, side: str,
+          features: pd.DataFrame | FeatureTable | None) -> Model:
+    "The model with the rows of `side` that ratings and features are of, solved from both."
+    table, mine = new_table(model, features, side), model.seen_from(side)
+    if ratings is not None:
+        ids, rated = _known_ratings(model, ratings, side)
+        ids = ids if table is None else ids.extend(table.ids.classes_)
+    elif table is not None and len(table.ids):
+        nobody = np.zeros(0, np.int32)
+        ids = IdEncoder().fit(table.ids.classes_)
+        rated = Interactions(nobody, nobody, np.zeros(0, np.float32), 0, len(mine.item))
+    else:
+        raise DataError(f"nothing to fold in: give ratings, or {side}s=... with the features of those who "
+                        "have none")
+    rated = replace(rated, n_users=len(ids))
+    own = features_of(mine.user, ids, table, rated.user_counts > 0, f"{side}s")
+    with Workers(model.n_jobs) as workers:
+        folded = fold_rows(mine, ids, rated, own, workers).seen_from(side)
+    keep = model.about.get("settings", {}).get("keep_ratings", True)
+    kept = KeptRatings.of(rated if side == "user" else rated.flipped) if keep else None
+    return replace(folded, about=model.about | {"folded_in": len(rated)}, ratings=kept)
 
 # %% ../../nbs/23_model.fold_in.ipynb #f4b1295b
 @fitted_method
@@ -189,48 +234,3 @@ def fold_in_items(model: Model, ratings: pd.DataFrame | None,
     4.0
     """
     return _fold(model, ratings, "item", items)
-
-# %% ../../nbs/23_model.fold_in.ipynb #3b456fc5
-def _fold(model: Model, ratings: pd.DataFrame | None, side: str,
-          features: pd.DataFrame | FeatureTable | None) -> Model:
-    "The model with the rows of `side` that ratings and features are of, solved from both."
-    table, mine = new_table(model, features, side), model.seen_from(side)
-    if ratings is not None:
-        ids, rated = _known_ratings(model, ratings, side)
-        ids = ids if table is None else ids.extend(table.ids.classes_)
-    elif table is not None and len(table.ids):
-        nobody = np.zeros(0, np.int32)
-        ids = IdEncoder().fit(table.ids.classes_)
-        rated = Interactions(nobody, nobody, np.zeros(0, np.float32), 0, len(mine.item))
-    else:
-        raise DataError(f"nothing to fold in: give ratings, or {side}s=... with the features of those who "
-                        "have none")
-    rated = replace(rated, n_users=len(ids))
-    own = features_of(mine.user, ids, table, rated.user_counts > 0, f"{side}s")
-    with Workers(model.n_jobs) as workers:
-        folded = fold_rows(mine, ids, rated, own, workers).seen_from(side)
-    keep = model.about.get("settings", {}).get("keep_ratings", True)
-    kept = KeptRatings.of(rated if side == "user" else rated.flipped) if keep else None
-    return replace(folded, about=model.about | {"folded_in": len(rated)}, ratings=kept)
-
-# %% ../../nbs/23_model.fold_in.ipynb #3a67ef46
-def _known_ratings(model: Model, ratings: pd.DataFrame, side: str) -> tuple[IdEncoder, Interactions]:
-    """Ids to fold in, and a table of their ratings of what the model knows; they are its users, whichever
-    `side` they are."""
-    where, theirs = "ratings to fold in", "user" if side == "item" else "item"
-    cols = find_columns(ratings, model.columns.user, model.columns.item, model.columns.rating, where=where)
-    check_ratings(ratings, cols, scale=model.scale, where=where)
-    columns, other = {"user": ratings[cols.user], "item": ratings[cols.item]}, model.seen_from(side).item
-    at = other.ids.lookup(columns[theirs])
-    usable = other.rated(at)
-    if not usable.any():
-        other.ids.extend(columns[theirs])  # says so where ids are text on one side and integers on the other
-        what = "an item" if side == "user" else "a user"
-        raise DataError(f"{where}: none of the {len(ratings):,} rows has {what} that the model knows")
-    if lost := int((~usable).sum()):
-        warn(f"{where}: {lost:,} of {len(ratings):,} rows are of {theirs}s without ratings at fit "
-             "and were left out")
-    some = columns[side][usable]
-    ids = IdEncoder().fit(some)
-    stars = ratings[cols.rating].to_numpy(np.float32)[usable]
-    return ids, Interactions(ids.transform(some), at[usable], stars, len(ids), len(other)).in_order()

@@ -28,7 +28,7 @@ def as_seen_by(others: np.ndarray, rows: np.ndarray, spread: np.ndarray | None =
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
 
-
+# %% ../../nbs/28_model.similar.ipynb #28a20004
 def likeness_vectors(model: Model) -> np.ndarray:
     """A unit vector for each item, as the users see it, float64 (n_items, k). An item without factors, say
     one that nobody rated, has zeros."""

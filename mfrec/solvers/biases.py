@@ -16,6 +16,11 @@ from ..model.records import RowPrior
 from ..kernel.biases import damped_biases
 from ..ratings.rows import Interactions
 
+# %% ../../nbs/30_solvers.biases.ipynb #30a00002
+def _found(biases: np.ndarray, damping: float) -> Found:
+    prior = RowPrior(np.array([[damping]]), np.zeros(1), 1.0)
+    return Found(biases, np.zeros((len(biases), 0)), prior)
+
 # %% ../../nbs/30_solvers.biases.ipynb #dcce3e1b
 class BiasModel(RatingEstimator):
     """Damped user and item means: mean + user bias + item bias.
@@ -65,8 +70,3 @@ class BiasModel(RatingEstimator):
     def _solve(self, data: Interactions, content: Content, passes: Passes) -> Solution:
         mean, user, item = damped_biases(data, self.damping_user, self.damping_item, self.max_sweeps)
         return Solution(mean, _found(user, self.damping_user), _found(item, self.damping_item))
-
-
-def _found(biases: np.ndarray, damping: float) -> Found:
-    prior = RowPrior(np.array([[damping]]), np.zeros(1), 1.0)
-    return Found(biases, np.zeros((len(biases), 0)), prior)
