@@ -81,9 +81,15 @@ def seeing(observer, rated, items, users):
 
 
 @pytest.fixture(params=SEEING, scope="session")
-def choosing(request, rated, items, users):
+def model(request, rated, items, users):
     "Every solver with features of both sides and interest; a ninth of its films have no ratings."
     return clone(SEEING[request.param]).fit(rated, items=items, users=users).with_interest().model_
+
+
+@pytest.fixture(scope="session")
+def als(rated, items):
+    "ALS with features of films and interest."
+    return clone(SOLVERS["als"]).fit(rated, items=items).with_interest().model_
 
 
 @pytest.fixture

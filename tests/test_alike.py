@@ -3,20 +3,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.base import clone
 
 import mfrec
-from conftest import SOLVERS
-
-
-@pytest.fixture
-def model(choosing):
-    return choosing
-
-
-@pytest.fixture(scope="module")
-def als(rated, items):
-    return clone(SOLVERS["als"]).fit(rated, items=items).with_interest().model_
 
 
 def turned(model, rng):

@@ -7,24 +7,13 @@ import pytest
 from sklearn.base import clone
 
 import mfrec
-from conftest import SEEING, SOLVERS, real
+from conftest import SOLVERS, real
 from mfrec.kernel.interest import among_next, lists_of
 from mfrec.model.chances import chance_above
 from mfrec.model.similar import likeness_vectors
 from mfrec.ratings.rows import Pairs
 from mfrec.use.liking import liked_from
 from mfrec.use.parts import write_lists
-
-
-@pytest.fixture(scope="module", params=SEEING)
-def model(request, rated, items, users):
-    "Every solver with features of both sides and interest; a ninth of its films have no ratings."
-    return clone(SEEING[request.param]).fit(rated, items=items, users=users).with_interest().model_
-
-
-@pytest.fixture(scope="module")
-def als(rated, items):
-    return clone(SOLVERS["als"]).fit(rated, items=items).with_interest().model_
 
 
 def everything(model, users):
@@ -268,6 +257,10 @@ def test_parts_that_are_there_are_kept(als, tmp_path, rated):
     assert pd.read_parquet(place).movieId.tolist() == als.recommend(n=4).movieId.tolist()
     with pytest.raises(mfrec.SettingError, match="other wishes"):
         write_lists(als, place, n=5, size=50)
+    films = pd.Series(als.item.ids.classes_[:200])
+    place = write_lists(als, tmp_path / "some", n=4, only=films)
+    with pytest.raises(mfrec.SettingError, match="other wishes"):  # a long column is not printed whole
+        write_lists(als, place, n=4, only=films.replace(films[100], films[0]))
     (tmp_path / "file").write_text("")
     with pytest.raises(mfrec.DataError, match="cannot be written"):
         write_lists(als, tmp_path / "file")

@@ -7,26 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import norm
-from sklearn.base import clone
 
 import mfrec
-from conftest import SOLVERS
 from mfrec.doors.tables import WIDTH, width_of
 from mfrec.kernel.interest import among_next
 from mfrec.model.chances import chance_above, latent_cut
 from mfrec.ratings.rows import Pairs
 from mfrec.solvers.draws import Draws
 from mfrec.use.together import HOWS, company_of, liked_by_all
-
-
-@pytest.fixture
-def model(choosing):
-    return choosing
-
-
-@pytest.fixture(scope="module")
-def als(rated, items):
-    return clone(SOLVERS["als"]).fit(rated, items=items).with_interest().model_
 
 
 def three(rated):
@@ -101,10 +89,9 @@ def plain_chance(model, people, at, rng, n=40_000):
     return (away + e + np.sqrt(noise) * rng.standard_normal(e.shape) > 0).all(1).mean()
 
 
-@pytest.mark.parametrize("name", ["als", "bayes", "bayes numbers"])
-def test_against_plain_monte_carlo(name, rated):
+@pytest.mark.parametrize("model", ["als", "bayes", "bayes numbers"], indirect=True)
+def test_against_plain_monte_carlo(model, rated):
     "Of films with many ratings, few, and one."
-    model = clone(SOLVERS[name]).fit(rated).model_
     people, rng = company_of(model, three(rated), None), np.random.default_rng(0)
     at = np.argsort(-model.item.n_ratings, kind="stable")[[0, 3, 60, 200, 350, 420]]
     together, single, _ = liked_by_all(people, at)
@@ -187,8 +174,8 @@ def test_matches_and_arguments(model, rated):
     assert back.movieId.tolist() == apart.movieId.tolist() and np.allclose(back.difference, -apart.difference)
 
 
-def test_a_match_without_errors_is_a_correlation_and_turns_with_nothing(rated):
-    model = clone(SOLVERS["adam"]).fit(rated).model_
+@pytest.mark.parametrize("model", ["adam"], indirect=True)
+def test_a_match_without_errors_is_a_correlation_and_turns_with_nothing(model, rated):
     one, two, _ = three(rated)
     p = model.user.factors[model.user.ids.lookup([one, two])].astype(float)
     said = p @ model.item.factors.T.astype(float)

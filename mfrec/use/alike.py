@@ -37,7 +37,7 @@ def damped(similarity: np.ndarray, n_ratings: np.ndarray) -> np.ndarray:
     "Similarities (n,), the nearer to 0 the fewer ratings (n,) a neighbour has."
     return similarity * n_ratings / (n_ratings + FEW)
 
-
+# %% ../../nbs/50_use.alike.ipynb #50a00032
 def likeness(model: Model, at: int, by: str) -> np.ndarray:
     "How much all items (n_items,) are like the one at a position, before rare ones are damped."
     found: list[np.ndarray] = []

@@ -22,6 +22,25 @@ from ..kernel.progress import progress_bar
 from ..model.methods import Fitted, fitted_model
 from .liking import with_interest
 
+# %% ../../nbs/49_use.parts.ipynb #49f00013
+def _digest(value: Any) -> str:
+    "A short name for all that a value holds, since texts of long frames and arrays leave most of it out."
+    if isinstance(value, pd.Series | pd.Index):
+        value = value.to_numpy()
+    if isinstance(value, np.ndarray):
+        data = value.tobytes() if value.dtype != object else repr(value.tolist()).encode()
+    else:
+        data = (value.to_csv() if isinstance(value, pd.DataFrame) else repr(value)).encode()
+    return sha256(data).hexdigest()[:16]
+
+
+def _note(model: Any, n: int, size: int, asked: dict[str, Any]) -> str:
+    "What tells these lists from others, as text."
+    wish = {name: _digest(value) for name, value in sorted(asked.items())}
+    kept = () if model.ratings is None else (model.ratings.starts, model.ratings.items)
+    made_of = [_digest(array) for array in (model.user.vectors, model.item.vectors, *kept)]
+    return json.dumps({"model": repr(model), "made of": made_of, "n": n, "size": size} | wish, indent=1)
+
 # %% ../../nbs/49_use.parts.ipynb #49f00006
 PEOPLE = 4096  # of a part
 ASKED = "_asked.json"  # which readers of Parquet folders pass over
@@ -84,20 +103,3 @@ def write_lists(fitted: Fitted, folder: str | os.PathLike, n: int = 10, size: in
     except OSError as error:
         raise DataError(f"{place}: cannot be written ({error})") from error
     return place
-
-
-def _note(model: Any, n: int, size: int, asked: dict[str, Any]) -> str:
-    "What tells these lists from others, as text."
-    wish = {name: _digest(value) for name, value in sorted(asked.items())}
-    kept = () if model.ratings is None else (model.ratings.starts, model.ratings.items)
-    made_of = [_digest(array) for array in (model.user.vectors, model.item.vectors, *kept)]
-    return json.dumps({"model": repr(model), "made of": made_of, "n": n, "size": size} | wish, indent=1)
-
-
-def _digest(value: Any) -> str:
-    "A short name for all that a value holds, since texts of long frames and arrays leave most of it out."
-    if isinstance(value, np.ndarray):
-        data = value.tobytes() if value.dtype != object else repr(value.tolist()).encode()
-    else:
-        data = (value.to_csv() if isinstance(value, pd.DataFrame) else repr(value)).encode()
-    return sha256(data).hexdigest()[:16]

@@ -111,6 +111,15 @@ def judge_lists(lists: pd.DataFrame, test: pd.DataFrame, liked: float, n: int = 
     found = {"liked": n_liked, "ndcg": gains / best, "recall": hits / n_liked, "hit rate": np.sign(hits)}
     return pd.DataFrame(found, index=pd.Index(IdEncoder().fit(loved[cols.user]).classes_, name=cols.user))
 
+# %% ../../nbs/48_use.ranking.ipynb #48a10034
+def _likeness(model: Model, who: np.ndarray, at: np.ndarray) -> np.ndarray:
+    "The similarities of all ordered pairs of two items (positions `at`) in the list of each user, summed."
+    total = np.zeros(who.max(initial=-1) + 1)
+    for values in likeness_vectors(model).T:
+        given = values[at]
+        total += np.bincount(who, given)**2 - np.bincount(who, given**2)
+    return total
+
 # %% ../../nbs/48_use.ranking.ipynb #48a10013
 def describe_lists(model: Fitted, lists: pd.DataFrame, n: int = 10) -> pd.DataFrame:
     """How popular, surprising and varied each user's list is, by what a model knows of the items.
@@ -150,15 +159,6 @@ def describe_lists(model: Fitted, lists: pd.DataFrame, n: int = 10) -> pd.DataFr
     traits = {"popularity": np.bincount(who, counts) / length, "novelty": np.bincount(who, surprise) / length,
               "diversity": 1 - _likeness(model, who, at) / np.where(n_pairs > 0, n_pairs, np.nan)}
     return pd.DataFrame(traits, index=pd.Index(encoder.classes_, name=listed.name))
-
-
-def _likeness(model: Model, who: np.ndarray, at: np.ndarray) -> np.ndarray:
-    "The similarities of all ordered pairs of two items (positions `at`) in the list of each user, summed."
-    total = np.zeros(who.max(initial=-1) + 1)
-    for values in likeness_vectors(model).T:
-        given = values[at]
-        total += np.bincount(who, given)**2 - np.bincount(who, given**2)
-    return total
 
 # %% ../../nbs/48_use.ranking.ipynb #48a10020
 def liked_level(model: Model, liked: float | None = None) -> float:

@@ -440,6 +440,12 @@ def known(args):
 SMALL = 150_000  # rows; SVD++ of Surprise runs up to here
 
 
+def log_scaled(t, **bounds):
+    "Settings on a log scale, each between its two bounds; a whole number if the bounds are."
+    return {name: (t.suggest_int if isinstance(low, int) else t.suggest_float)(name, low, high, log=True)
+            for name, (low, high) in bounds.items()}
+
+
 def cmfrec_space(t):
     "cmfrec regularises in one of two ways: a penalty per row, or one per rating."
     per_rating = t.suggest_categorical("scale_lam", [False, True])
@@ -450,44 +456,26 @@ def cmfrec_space(t):
 
 
 def cmfrec_implicit_space(t):
-    return {
-        "add_implicit_features": True,
-        "w_implicit": t.suggest_float("w_implicit", 0.05, 5, log=True),
-        **cmfrec_space(t),
-    }
+    return {"add_implicit_features": True, **log_scaled(t, w_implicit=(0.05, 5.0)), **cmfrec_space(t)}
 
 
 def lenskit_space(t):
-    return {
-        "embedding_size": t.suggest_int("embedding_size", 8, 128, log=True),
-        "epochs": t.suggest_int("epochs", 5, 30),
-        "regularization": t.suggest_float("regularization", 0.005, 0.5, log=True),
-        "damping": t.suggest_float("damping", 1, 30, log=True),
-    }
+    return {**log_scaled(t, embedding_size=(8, 128)), "epochs": t.suggest_int("epochs", 5, 30),
+            **log_scaled(t, regularization=(0.005, 0.5), damping=(1.0, 30.0))}
 
 
 def svd_space(t):
-    return {
-        "n_factors": t.suggest_int("n_factors", 5, 200, log=True),
-        "n_epochs": t.suggest_int("n_epochs", 10, 80, log=True),
-        "lr_all": t.suggest_float("lr_all", 0.002, 0.02, log=True),
-        "reg_all": t.suggest_float("reg_all", 0.01, 0.2, log=True),
-    }
+    return log_scaled(t, n_factors=(5, 200), n_epochs=(10, 80), lr_all=(0.002, 0.02), reg_all=(0.01, 0.2))
 
 
 def svdpp_space(t):
-    return {
-        "n_factors": t.suggest_int("n_factors", 5, 50, log=True),
-        "n_epochs": t.suggest_int("n_epochs", 10, 40, log=True),
-        "lr_all": t.suggest_float("lr_all", 0.003, 0.02, log=True),
-        "reg_all": t.suggest_float("reg_all", 0.01, 0.2, log=True),
-        "cache_ratings": True,
-    }
+    return {**log_scaled(t, n_factors=(5, 50), n_epochs=(10, 40), lr_all=(0.003, 0.02), reg_all=(0.01, 0.2)),
+            "cache_ratings": True}
 
 
 def knn_space(t):
     return {"k": t.suggest_int("k", 10, 100), "min_k": t.suggest_int("min_k", 1, 10),
-            "shrinkage": t.suggest_float("shrinkage", 5, 300, log=True),
+            **log_scaled(t, shrinkage=(5.0, 300.0)),
             "similarity": t.suggest_categorical("similarity", ["pearson_baseline", "msd"])}
 
 
