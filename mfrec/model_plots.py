@@ -160,7 +160,7 @@ def leading_lines(lines: pd.DataFrame, n: int = 8) -> pd.DataFrame:
     parts = [told[base], shown, *[more] * bool(len(rest)), last]
     return pd.concat(parts, ignore_index=True)[["label", "stars", "std"]]
 
-
+# %% ../nbs/09_model_plots.ipynb #09a0000d
 @checked
 def plot_explanation(lines: pd.DataFrame, n: int = 8, ax: "Axes | None" = None) -> "Axes":
     """The lines of one prediction, each from where the one above it ends.

@@ -100,7 +100,7 @@ def _facts(record: Any, name: str, arrays: Arrays) -> dict[str, Any]:
         facts[field.name] = value
     return facts
 
-
+# %% ../../nbs/43_use.persist.ipynb #157482f0
 def _restored(kind: type, name: str, value: Any) -> Any:
     "What `_stored` and `_facts` have made of the field `name` of a record, as it was."
     if (kind, name) == (Side, "ids"):
@@ -167,7 +167,7 @@ def _beside(place: Path, data: bytes) -> Iterator[None]:
         with suppress(OSError):
             part.unlink(missing_ok=True)
 
-
+# %% ../../nbs/43_use.persist.ipynb #157482f6
 def _put(folder: Path, truth: bytes, copy: bytes, over: str | None) -> None:
     "Both files in their folder, unless the model there is not the one that is to be replaced."
     folder.mkdir(parents=True, exist_ok=True)

@@ -61,7 +61,7 @@ def size_of(told: str, sizes: Sizes, found: int) -> int:
         return sizes.setdefault(told, found)
     return sum(1 if term == "1" else sizes[term] for term in told.split("+"))
 
-
+# %% ../../nbs/42_use.whole.ipynb #5a0c1e18
 def _is_finite(array: np.ndarray, gaps: bool) -> bool:
     "Whether its numbers (of floats) are finite, but for gaps where these may be."
     with np.errstate(all="ignore"):
@@ -173,7 +173,7 @@ def ratings_are_whole(kept: KeptRatings, n_items: int) -> bool:
     levels = codes.max(initial=0) < max(len(kept.values), 1) if coded else not len(kept.values)
     return bool(kept.starts[0] == 0 and kept.starts[-1] == len(items) and places and levels)
 
-
+# %% ../../nbs/42_use.whole.ipynb #5a0c1e1f
 def whole_claims(model: Model) -> Iterator[tuple[bool, str]]:
     "What holds of a whole model whose records are, and what is wrong if it does not."
     user, item = model.user, model.item
@@ -203,7 +203,7 @@ def whole_claims(model: Model) -> Iterator[tuple[bool, str]]:
         "what it says about its fit is not whole")
     yield fits((model.about.get("settings") or {}).get("n_jobs"), int | None), "its n_jobs is no number"
 
-
+# %% ../../nbs/42_use.whole.ipynb #5a0c1e21
 def model_faults(model: Model) -> Iterator[str]:
     "What keeps a model from being whole, the first thing first; nothing for one that is."
     yield from record_faults(model, "", {})
