@@ -196,7 +196,7 @@ def plot_explanation(lines: pd.DataFrame, n: int = 8, ax: "Axes | None" = None) 
     ax.set_yticks(range(len(shown)), [*map(label, shown["label"])], fontsize=8)
     ax.invert_yaxis()
     ax.use_sticky_edges = False
-    ax.margins(x=0.2)
+    ax.margins(x=0.28)
     ax.set(xlabel="stars", ylabel="line", title=f"prediction: {ends.iloc[-1]:.2f} stars")
     return ax
 
