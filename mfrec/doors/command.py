@@ -240,12 +240,8 @@ def preferences(model_dir: SeeingDir, user: UserArg):
     say(found.to_string(index=False, float_format="{:.2f}".format))
 
 # %% ../../nbs/71_doors.command.ipynb #d3000011
-app.command()(recommend)
-app.command()(explain)
-app.command()(me)
-app.command()(find)
-app.command()(similar)
-app.command()(together)
+for command in (recommend, explain, me, find, similar, together):
+    app.command()(command)
 
 # %% ../../nbs/71_doors.command.ipynb #f233ca6a
 PlotsOut = Annotated[Path, typer.Option(metavar="DIR", help="Folder for the two plots.")]

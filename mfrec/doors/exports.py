@@ -234,7 +234,7 @@ def read_export(path: str | os.PathLike, scale: tuple[float, float] = (0.5, 5.0)
     DataError
         For a file that is missing, empty, damaged or of no known layout, and for stars out of scale.
     SettingError
-        If the scale is none.
+        If the scale is not a lowest and a highest rating.
 
     Examples
     --------

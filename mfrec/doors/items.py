@@ -104,7 +104,7 @@ def read_items(source: str | os.PathLike | None = None, *, item_col: str | None 
     DataError
         For a file that is no table of items, a missing id, or an id that stands twice.
     SettingError
-        If `sep` or `encoding` is none.
+        For a `sep` or an `encoding` that no file can have.
 
     Examples
     --------
@@ -149,7 +149,7 @@ def read_users(source: str | os.PathLike | None = None, *, user_col: str | None 
     DataError
         For a file that is no table of users.
     SettingError
-        If `sep` or `encoding` is none.
+        For a `sep` or an `encoding` that no file can have.
 
     Examples
     --------

@@ -155,8 +155,7 @@ def choose_columns(frames: Frames, item_columns: str | None, user_columns: str |
 
 # %% ../../nbs/70_doors.jobs.ipynb #6d768198
 SOLVER_CLASSES: dict[str, type[RatingEstimator]] = {
-    "bias": BiasModel, "adam": AdamMF, "als": ALSMF, "bayes": BayesianMF,
-}
+    "bias": BiasModel, "adam": AdamMF, "als": ALSMF, "bayes": BayesianMF}
 
 
 def make_solver(solver: str, factors: int | None, taste: int | None, seed: int, user_slopes: bool = False,
