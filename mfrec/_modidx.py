@@ -232,6 +232,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'mfrec.doors.text.read_frame': ('doors.text.html#read_frame', 'mfrec/doors/text.py'),
                                   'mfrec.doors.text.read_text': ('doors.text.html#read_text', 'mfrec/doors/text.py'),
                                   'mfrec.doors.text.rows_of': ('doors.text.html#rows_of', 'mfrec/doors/text.py'),
+                                  'mfrec.doors.text.running_parity': ('doors.text.html#running_parity', 'mfrec/doors/text.py'),
                                   'mfrec.doors.text.separator_of': ('doors.text.html#separator_of', 'mfrec/doors/text.py'),
                                   'mfrec.doors.text.strict_table': ('doors.text.html#strict_table', 'mfrec/doors/text.py')},
             'mfrec.doors.wishes': { 'mfrec.doors.wishes.five_to_watch': ('doors.wishes.html#five_to_watch', 'mfrec/doors/wishes.py'),
