@@ -307,7 +307,7 @@ def spread_normals(n: int, d: int) -> np.ndarray:
     x = np.random.default_rng(0).standard_normal((n, d))
     return (x - x.mean(0)) / x.std(0, ddof=1)
 
-
+# %% ../../nbs/36_solvers.draws.ipynb #22cd562a
 @dataclass(frozen=True)
 class Step:
     """The users of a table beside draw `s` of the items: `values` (m,) behind their stars, `noise` (n,) of
@@ -317,7 +317,7 @@ class Step:
     noise: Tensor
     drawn: Drawn
 
-# %% ../../nbs/36_solvers.draws.ipynb #22cd562a
+
 def steps_beside(errors: Draws, model: Model, beside: BesideDraws, settled: tuple[Tensor, Tensor, Tensor],
                  workers: Workers) -> Iterator[Step]:
     "The users of a table beside each draw of the items; `settled` is what `settle_values` finds of them."
