@@ -28,9 +28,8 @@ from ..ratings.rows import Interactions, Units
 # %% ../../nbs/31_solvers.adam.ipynb #31a00005
 def embedding(n: int, n_factors: int, generator: torch.Generator | None) -> nn.Embedding:
     "A row for each of n; as torch makes it, but for where the random numbers come from."
-    table = nn.utils.skip_init(nn.Embedding, n, n_factors)
-    nn.init.normal_(table.weight, generator=generator)
-    return table
+    rows = nn.init.normal_(torch.empty(n, n_factors), generator=generator)
+    return nn.Embedding.from_pretrained(rows, freeze=False)
 
 
 def dropped(vectors: Tensor, share: float, generator: torch.Generator | None) -> Tensor:
