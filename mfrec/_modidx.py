@@ -1048,6 +1048,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'mfrec.solvers.draws.Draws.solve': ('solvers.draws.html#draws.solve', 'mfrec/solvers/draws.py'),
                                      'mfrec.solvers.draws.Draws.variance': ('solvers.draws.html#draws.variance', 'mfrec/solvers/draws.py'),
                                      'mfrec.solvers.draws.Step': ('solvers.draws.html#step', 'mfrec/solvers/draws.py'),
+                                     'mfrec.solvers.draws.block_variance': ('solvers.draws.html#block_variance', 'mfrec/solvers/draws.py'),
                                      'mfrec.solvers.draws.draw_values': ('solvers.draws.html#draw_values', 'mfrec/solvers/draws.py'),
                                      'mfrec.solvers.draws.latent_ratings': ('solvers.draws.html#latent_ratings', 'mfrec/solvers/draws.py'),
                                      'mfrec.solvers.draws.level_information': ( 'solvers.draws.html#level_information',
