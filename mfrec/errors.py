@@ -16,22 +16,22 @@ from weakref import WeakKeyDictionary
 # %% ../nbs/00_errors.ipynb #e1a0000c
 import unicodedata
 
-MOST = 390  # signs of a message
+MOST = 390  # characters of a message
 
 
 def safe(text: object) -> str:
-    "A text, of one or more lines, without signs that a terminal obeys."
+    "A text, of one or more lines, without characters that a terminal obeys."
     signs = str(text)
     return "".join(sign if sign == "\n" or unicodedata.category(sign)[0] != "C" else " " for sign in signs)
 
 
 def plain(text: object) -> str:
-    "The same in one line."
+    "A text without such characters, in one line."
     return " ".join(safe(text).split())
 
 
 def one_line(text: object) -> str:
-    "A message in one line of at most `MOST` signs; what is left out of the middle leaves a …"
+    "A message in one line of at most `MOST` characters; a … stands for what is left out of the middle."
     line = plain(text)
     return line if len(line) <= MOST else f"{line[:MOST - 142].rstrip()} … {line[-138:].lstrip()}"
 
@@ -42,7 +42,7 @@ class MfrecError(Exception):
     Parameters
     ----------
     message : object, default ''
-        What is said; it becomes one line of at most 390 signs.
+        What is said; it becomes one line of at most 390 characters.
 
     Examples
     --------
@@ -117,7 +117,7 @@ class MfrecWarning(UserWarning):
     Parameters
     ----------
     message : object, default ''
-        What is said; it becomes one line of at most 390 signs.
+        What is said; it becomes one line of at most 390 characters.
 
     Examples
     --------
@@ -129,11 +129,11 @@ class MfrecWarning(UserWarning):
 
 
 _BETWEEN = {"mfrec", "sklearn", "joblib", "concurrent", "multiprocessing", "threading"}  # caller and us
-_TOLD: WeakKeyDictionary[object, set] = WeakKeyDictionary()  # lines that warned, by search
+_TOLD: WeakKeyDictionary[object, set] = WeakKeyDictionary()  # by search, the lines that have warned
 
 
 def _module(frame: FrameType) -> str:
-    "The module that a call is of."
+    "The name of the module whose code a call runs."
     return str(frame.f_globals.get("__name__"))
 
 
