@@ -52,7 +52,7 @@ class MfrecError(Exception):
     def __init__(self, message: object = "") -> None:
         super().__init__(one_line(message))
 
-
+# %% ../nbs/00_errors.ipynb #e1a00010
 class DataError(MfrecError, ValueError):
     """A file, frame, column, row or id is not what it should be.
 
@@ -64,7 +64,7 @@ class DataError(MfrecError, ValueError):
     mfrec.errors.DataError: 2 actual ratings but 1 predicted ones
     """
 
-
+# %% ../nbs/00_errors.ipynb #e1a00013
 class SettingError(MfrecError, ValueError):
     """A parameter is outside the values it can take.
 
@@ -88,7 +88,7 @@ class UnknownIdError(MfrecError, LookupError):
     mfrec.errors.UnknownIdError: user -5 has no ratings in this model
     """
 
-
+# %% ../nbs/00_errors.ipynb #e1a00016
 class DownloadError(MfrecError, OSError):
     """A download did not arrive, or arrived damaged.
 
@@ -127,7 +127,7 @@ class MfrecWarning(UserWarning):
     def __init__(self, message: object = "") -> None:
         super().__init__(one_line(message))
 
-
+# %% ../nbs/00_errors.ipynb #e1a0001a
 _BETWEEN = {"mfrec", "sklearn", "joblib", "concurrent", "multiprocessing", "threading"}  # caller and us
 _TOLD: WeakKeyDictionary[object, set] = WeakKeyDictionary()  # lines that warned, by search
 

@@ -53,7 +53,7 @@ def tiny_sampler(priors: HyperPriors = TIGHT, kind: Callable[..., Sampler] = Sam
     features = tuple(Rotated.of(torch.as_tensor(rng.standard_normal((6, 4))), full) for _ in range(2))
     return kind(part(table), part(table.flipped), features, priors, **settings), pairs
 
-
+# %% ../nbs/34_testing.ipynb #34a00008
 def draw_from_prior(features: Rotated, priors: HyperPriors, d: int,
                     rng: np.random.Generator) -> tuple[Tensor, float]:
     "Rows (n, d) of one side from the prior, and their ridge."
@@ -71,7 +71,7 @@ def draw_slopes(sampler: Sampler, known: Tensor, n: int, rng: np.random.Generato
     half = np.linalg.inv(np.linalg.cholesky(draw_wishart(*sampler.slope_scale(known), rng)))
     return torch.as_tensor(rng.standard_normal((n, len(half))) @ half)
 
-
+# %% ../nbs/34_testing.ipynb #34a0000c
 def draw_joint(sampler: Sampler, state: ChainState, pairs: Pairs,
                rng: np.random.Generator) -> tuple[Sampler, ChainState]:
     "The state with a model drawn from the prior, and the sampler with ratings drawn from that model."
@@ -109,7 +109,7 @@ def probes(state: ChainState) -> dict[str, float]:
         "ridge of items": np.log(state.ridges[1]),
     }
 
-
+# %% ../nbs/34_testing.ipynb #34a00011
 def geweke_scores(n_rounds: int = 200, n_sweeps: int = 5, seed: int = 0, **settings: Any) -> pd.Series:
     """How far each probe moves on average in `n_sweeps` sweeps from a joint draw of model and ratings, in
     standard errors.

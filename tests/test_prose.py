@@ -10,9 +10,7 @@ import mfrec
 
 SENTENCE, MEAN = 40, 20  # words
 PARAGRAPH, CELL = 90, 45  # words, lines
-UNDONE = re.compile(r"00_errors|09_model_plots|[2-4]\d_|5[01]_")  # chapters that are not checked yet
-FILES = [*sorted(nbtools.NBS.rglob("*.ipynb")), *sorted(nbtools.ROOT.glob("*.md"))]
-PAGES = [path for path in FILES if path.parent != nbtools.NBS or not UNDONE.match(path.name)]
+PAGES = [*sorted(nbtools.NBS.rglob("*.ipynb")), *sorted(nbtools.ROOT.glob("*.md"))]
 DEFS = (ast.FunctionDef, ast.ClassDef)
 ASIDE = re.compile(r"<!--.*?-->|```.*?```|!\[[^]]*\]\([^)]*\)", re.S)  # no prose
 WORD = re.compile(r"\$\$.*?\$\$|\$[^$\n]+\$|`[^`\n]+`", re.S)  # formulas and code, a word each

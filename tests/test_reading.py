@@ -261,6 +261,13 @@ def test_lists_as_text(write, cell, genres):
     assert read_items(write("items.csv", frame.to_csv(index=False))).genres[0] == genres
 
 
+@pytest.mark.parametrize("titles", [["1917", ""], ["1.50", "2"], ["1e3", "300"]])
+def test_titles_that_are_numbers_stay_as_they_are(write, titles):
+    frame = pd.DataFrame({"movieId": [1, 2], "title": titles})
+    back = read_items(write("items.csv", frame.to_csv(index=False)))
+    assert back.title.tolist() == titles
+
+
 titles = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=8).map(str.strip)
 names = st.text("abc'\"é &", min_size=1, max_size=5).map(str.strip).filter(bool)
 

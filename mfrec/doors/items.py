@@ -8,7 +8,7 @@ __all__ = ['read_table', 'read_items', 'read_users']
 # %% ../../nbs/63_doors.items.ipynb #e7a00004
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ from .text import dialect_of, read_frame
 from ..errors import DataError
 from ..kernel.arguments import checked
 from ..ratings.frames import Columns, find_columns, remember_columns
-from ..ratings.items import find_item_column, make_items
+from ..ratings.items import USUAL, find_item_column, make_items
 
 # %% ../../nbs/63_doors.items.ipynb #e18c4949
 # The flags of u.item (MovieLens 100K), in the order of its u.genre file; the first, "unknown", means none.
@@ -41,14 +41,16 @@ def _unnamed(name: str, cells: list[str]) -> list[str] | None:
 
 
 def read_table(member: Member, find_ids: Callable[[pd.DataFrame], dict[str, bool]], sep: str | None = None,
-               encoding: str | None = None, least: int = 2, once: bool = False) -> pd.DataFrame:
+               encoding: str | None = None, least: int = 2, once: bool = False,
+               texts: Collection[str | None] = ()) -> pd.DataFrame:
     """All columns, `least` or more, of a text or parquet file. `find_ids` makes of a frame with its columns
     and no rows the names of those that are ids, and if they are to be text. In a text file an id that must
-    stand there `once` is refused by its line."""
+    stand there `once` is refused by its line; columns of `texts` are not made numbers."""
     with readable(member):
         if not member.name.endswith(".parquet"):
             dialect = dialect_of(member, sep, encoding, _unnamed, least)
-            frame = read_frame(member, dialect, find_ids(pd.DataFrame(columns=list(dialect.names))), once)
+            ids = find_ids(pd.DataFrame(columns=list(dialect.names)))
+            frame = read_frame(member, dialect, ids, once, texts)
             return _flagged(frame) if member.name == "u.item" else frame
         try:
             frame = pd.read_parquet(io.BytesIO(member.read()))
@@ -119,7 +121,8 @@ def read_items(source: str | os.PathLike | None = None, *, item_col: str | None 
     def find_ids(header: pd.DataFrame) -> dict[str, bool]:
         return {str(find_item_column(header, item_col, str(member))): string_ids}
 
-    raw = read_table(member, find_ids, sep, encoding, once=True)
+    texts = {title_col, genres_col, *USUAL["title"], *USUAL["genres"]}
+    raw = read_table(member, find_ids, sep, encoding, once=True, texts=texts)
     return make_items(raw, item_col, title_col, genres_col, year_col, genres_sep, where=str(member))
 
 # %% ../../nbs/63_doors.items.ipynb #758fc496

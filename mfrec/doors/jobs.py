@@ -258,10 +258,8 @@ Part = tuple[pd.DataFrame, pd.DataFrame | None, pd.DataFrame]  # to train on, kn
 
 def make_splits(ratings: pd.DataFrame, split: str, test_fraction: float, folds: int, shown: int, seed: int,
                 **columns: Unpack[ColumnNames]) -> Iterator[Part]:
-    """Yield training rows, what is known of test users (or None), and test rows.
-
-    They are of one split, or of as many as `folds`.
-    """
+    """Yield training rows, what is known of test users (or None), and test rows, of one split or of as many
+    as `folds`."""
     if folds and split not in FOLDS_BY:
         raise SettingError(f"--folds {folds} is for --split {', '.join(FOLDS_BY)}; "
                            f"only one split goes by {split}")

@@ -38,7 +38,7 @@ def weakened(counts: np.ndarray, power: float) -> np.ndarray:
 
 def scaled_choices(table: Interactions, power: float) -> tuple[sparse.csr_matrix, np.ndarray]:
     """Who chose what (n_users, n_items), float32, over the counts of both sides to the power p, and of mean
-    square 1 where it is not zero; and what its columns are scaled by, but for that, (n_items,)."""
+    square 1 where it is not zero; and the scale of its columns (n_items,), before that last step."""
     matrix = lists_of(table)
     n_chosen = np.diff(matrix.indptr)
     rows = weakened(n_chosen, power)

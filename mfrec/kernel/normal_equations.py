@@ -322,9 +322,8 @@ def solve_rows(groups: RowGroups, known: Known, covariance: bool = False,
                workers: Workers = ALONE) -> Solved:
     """Solve the normal equations of every row, buckets side by side by `workers`.
 
-    `covariance=True`: also variances and covariances, for more time (an ALS sweep that learns its priors
-    takes 1.7 times one that does not). Rows without ratings get their prior. Raises TrainingError where a
-    system is not positive definite.
+    `covariance=True`: also variances and covariances, for more time. Rows without ratings get their prior.
+    Raises TrainingError where a system is not positive definite.
     """
     n, d = groups.n_rows, known.prior.size
     vectors = known.table.new_empty(n, d)

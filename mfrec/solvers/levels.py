@@ -35,7 +35,7 @@ def start_thresholds(codes: Codes) -> Tensor:
     shares = torch.bincount(codes.codes, minlength=codes.n_levels).double().cumsum(0)[:-1] / len(codes.codes)
     return torch.special.ndtri(shares).float()
 
-
+# %% ../../nbs/35_solvers.levels.ipynb #35a00007
 def cell_limits(codes: Tensor, center: Tensor, thresholds: Tensor, root: Tensor) -> tuple[Tensor, Tensor]:
     """Lower and upper limits of each rating's cell as standard normal deviates from its center; root = 1 /
     sd, in any unit."""
@@ -59,7 +59,7 @@ def draw_latent(codes: Tensor, center: Tensor, root: Tensor, uniform: Tensor, th
         deviate[tail] = tail_deviate(low[tail], high[tail], uniform[tail])
     return center + torch.minimum(torch.maximum(deviate, low), high) / root
 
-
+# %% ../../nbs/35_solvers.levels.ipynb #35a00009
 def tail_deviate(low: Tensor, high: Tensor, uniform: Tensor) -> Tensor:
     """Standard normal deviates cut to [low, high] far from 0, where erf is too close to 1: mirrored to the
     left tail if need be."""

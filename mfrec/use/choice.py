@@ -64,7 +64,7 @@ def hide(table: Interactions, timely: bool, seed: int = 0) -> tuple[Interactions
         hidden = np.random.default_rng(seed).random(len(table)) < SHARE
     return table.take(~hidden), table.take(hidden)
 
-
+# %% ../../nbs/45_use.choice.ipynb #7c1e4524
 class Picks(NamedTuple):
     """Some users (m,), their lists (m, n_items), and what they picked next: place of the person among them
     and item of each pick (q,)."""
@@ -102,10 +102,6 @@ def traits_of(table: Interactions, half_life: float) -> np.ndarray:
     return np.array([counts, np.maximum(counts - usual, 0) ** 2, timely], np.float32)
 
 # %% ../../nbs/45_use.choice.ipynb #7c1e4533
-ENTRIES = 1 << 18                           # scores of people in items that a thread works on at once
-SPREAD = np.array([1, 3, 0.5, 1, 1, 1, 1])  # of the priors of log power, log base, growth and exponents
-
-
 class Choice(NamedTuple):
     """How a score becomes a chance: `power`, `base` and `growth` of `Interest`; the exponent of renown; what
     makes an item appeal: exponents of its number of ratings, fame and timeliness; the log-likelihood of a
@@ -119,7 +115,7 @@ class Choice(NamedTuple):
     timely: float
     fit: float = np.nan
 
-
+# %% ../../nbs/45_use.choice.ipynb #7c1e453b
 def _slopes(scores: np.ndarray, picks: Picks, traits: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Log-likelihood of the picks of people with `scores` (m, n), none negative; and its slopes by the
     `weights` (7,): log power, log base, growth and exponents."""
@@ -146,6 +142,10 @@ def _slopes(scores: np.ndarray, picks: Picks, traits: np.ndarray, weights: np.nd
     by_base = power * (base * (gap @ renown)).double().numpy()
     by_renown = power * (base @ gap @ (renown * counts)).double()
     return np.array([value, by_power, by_base.sum(), by_base @ length, by_renown, *by_item])
+
+# %% ../../nbs/45_use.choice.ipynb #7c1e453d
+ENTRIES = 1 << 18  # scores of people in items that a thread works on at once
+SPREAD = np.array([1, 3, 0.5, 1, 1, 1, 1])  # of the priors of log power, log base, growth and exponents
 
 
 def fit_choice(scores: np.ndarray, picks: Picks, traits: np.ndarray, start: Choice | None = None,
@@ -266,7 +266,7 @@ def choose_settings(shown: Interactions, hidden: Interactions, timely: bool, see
     bar.close()
     return settings_at(place), best
 
-# %% ../../nbs/45_use.choice.ipynb #7c1e4551
+# %% ../../nbs/45_use.choice.ipynb #7c1e4557
 def interest_at(table: Interactions, settings: Settings, choice: Choice, seed: int = 0,
                 workers: Workers = ALONE) -> Interest:
     "Interest of a table by given settings and choice, with the appeal of its items."
@@ -277,7 +277,7 @@ def interest_at(table: Interactions, settings: Settings, choice: Choice, seed: i
     return replace(interest, renown=renown, appeal=appeal, power=choice.power, base=choice.base,
                    growth=choice.growth, about=settings._asdict() | choice._asdict())
 
-
+# %% ../../nbs/45_use.choice.ipynb #7c1e4551
 def learn_interest(table: Interactions, timely: bool | None = None, seed: int = 0,
                    workers: Workers = ALONE) -> Interest:
     """Who would choose what, from who chose what.
