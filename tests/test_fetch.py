@@ -231,6 +231,7 @@ def test_zip_without_ratings(server, tmp_path, members):
 @pytest.mark.parametrize(
     "evil",
     ["../evil.txt", "ml-1m/../../evil.txt", "/tmp/evil-mfrec.txt", "../../../../../../tmp/evil-mfrec.txt"],
+    ids=["up", "within", "root", "far"],  # short, since the folder of the test is named in a message
 )
 def test_zip_slip(server, tmp_path, evil):
     dest = tmp_path / "deep" / "raw"
