@@ -248,6 +248,7 @@ def test_wrong_arguments(tmp_path, monkeypatch):
     assert {name for name in mfrec.__all__ if name[0].islower()} == {*places} & {*mfrec.__all__}
     assert {*METHODS} == {name for names in CHAPTERS.values() for name in names}
     some = chosen(calls(tmp_path))
+    plt.close("all")  # what other tests have drawn
     for (name, parameter, wrong), function, good in some:
         fault = fault_of(function, good | {parameter: WRONG[wrong]()})
         if fault:
