@@ -18,7 +18,8 @@ from mfrec.ratings.rows import Interactions, KeptRatings
 from mfrec.kernel import vectors
 from mfrec.use import choice
 from mfrec.use.choice import DAY, Picks, hide, learn_interest, liking_power, some_picks, timeliness
-from mfrec.kernel.interest import interest_of, lists_of, scaled_choices
+from mfrec.use.leading import Leaders
+from mfrec.kernel.interest import crowd_of, interest_of, lists_of, neighbours_of, scaled_choices
 from mfrec.kernel.vectors import singular_vectors
 
 
@@ -53,9 +54,20 @@ def dense_ease(table, power, ridge):
     return (lists / columns) @ weights * columns
 
 
-def low_rank(table, power, ridge, k):
+def low_rank(table, power, ridge, k, n_near=0):
     matrix, columns = scaled_choices(table, power)
-    return interest_of(*singular_vectors(matrix, k), columns, ridge)
+    found = [values[..., :k] for values in singular_vectors(matrix, max(k, 1))]
+    interest = interest_of(*found, columns, ridge)
+    if not n_near:
+        return interest
+    return replace(interest, near=neighbours_of(crowd_of(matrix, n_near=n_near), *found, ridge, ridge))
+
+
+def of_series(n_people=400, n_series=40, seed=0):
+    "Series of two volumes; whoever begins one mostly reads both."
+    rng = np.random.default_rng(seed)
+    begun = np.repeat(rng.random((n_people, n_series)) < 0.15, 2, axis=1)
+    return table_of(begun & (rng.random(begun.shape) < 0.8))
 
 
 @pytest.mark.parametrize("power", [0, 0.25, 0.5])
@@ -65,6 +77,67 @@ def test_all_vectors_are_dense_ease(power, ridge, shape):
     table = some_table(*shape)
     found = low_rank(table, power, ridge, min(shape)).scores(lists_of(table))
     assert np.allclose(found, dense_ease(table, power, ridge), atol=2e-5)  # seen items and unseen ones
+
+
+@pytest.mark.parametrize("power", [0, 0.25])
+@pytest.mark.parametrize("shape", [(60, 40), (40, 60)])
+def test_all_neighbours_without_vectors_are_dense_ease(power, shape):
+    table = some_table(*shape, share=0.3)
+    assert table.item_counts.min() >= 3  # else an item has no neighbours
+    found = low_rank(table, power, 20, 0, n_near=shape[1])
+    assert np.allclose(found.scores(lists_of(table)), dense_ease(table, power, 20), atol=2e-5)
+
+
+def test_neighbours_by_hand():
+    "Ridge regression of what the vectors leave of a column, on those that go with it most."
+    table, k, ridge, near_ridge = some_table(80, 30, share=0.3), 3, 10.0, 7.0
+    matrix, _ = scaled_choices(table, 0.25)
+    dense = matrix.toarray().astype(np.float64)
+    vectors, values = singular_vectors(matrix, k)
+    near = neighbours_of(crowd_of(matrix, n_near=5), vectors, values, ridge, near_ridge)
+    said = vectors * (values ** 2 / (values ** 2 + ridge)) @ vectors.T
+    for item in range(30):
+        length = np.sqrt(np.square(dense).sum(0))
+        linked = np.where(np.arange(30) == item, -1, dense.T @ dense[:, item] / length)
+        chosen = np.sort(linked.argsort()[-5:])
+        assert (np.sort(near.items[item]) == chosen).all()
+        rest = dense[:, item] - dense @ said[:, item]
+        some = dense[:, chosen]
+        weights = np.linalg.solve(some.T @ some + near_ridge * np.eye(5), some.T @ rest)
+        assert np.allclose(near.table[chosen, item].toarray().ravel(), weights, atol=1e-5)
+
+
+def test_volumes_of_a_series_are_neighbours():
+    "Eight vectors cannot tell forty series apart; which of the two volumes belong together is seen all the same."
+    table = of_series()
+    found, lists = low_rank(table, 0.25, 20, 8, n_near=4), lists_of(table)
+    assert (found.near.table.toarray().argmax(0) == np.arange(80) ^ 1).all()
+    read = lists.toarray() > 0
+    person, volume = np.nonzero(~read & read[:, np.arange(80) ^ 1])  # the other volume of one that was read
+
+    def place(one):
+        unread = np.where(read, -np.inf, one.scores(lists))[person]
+        return (unread > unread[np.arange(len(volume)), volume][:, None]).sum(1).mean()
+
+    assert place(found) < 5 < 15 < place(replace(found, near=None))
+
+
+def test_leaders_know_neighbours():
+    table = of_series()
+    learned, lists = learn_interest(table), lists_of(table)
+    for seen in (False, True):
+        leading = Leaders(learned).of(lists, 10, seen)
+        every = np.arange(80)[None].repeat(lists.shape[0], 0)
+        assert np.allclose(leading.chances(every), learned.chances(lists, seen=seen), atol=1e-5)
+
+
+def test_items_that_few_chose_have_no_neighbours():
+    table = some_table(share=0.03)
+    matrix, _ = scaled_choices(table, 0.25)
+    near = neighbours_of(crowd_of(matrix), *singular_vectors(matrix, 4), 5.0, 5.0)
+    rare = table.item_counts < 3
+    assert rare.any() and not near.weights[rare].any() and near.weights[~rare].any(1).all()
+    assert not np.isin(np.flatnonzero(rare), near.table.nonzero()[0]).any()
 
 
 def test_random_vectors_find_what_all_vectors_have():
@@ -80,7 +153,7 @@ def test_random_vectors_find_what_all_vectors_have():
 
 def test_somebody_new_with_the_same_list_has_the_same_scores():
     table = some_table()
-    found = low_rank(table, 0.25, 5, 16)
+    found = low_rank(table, 0.25, 5, 16, n_near=4)
     lists = lists_of(table)
     items = lists[7].indices[::-1].copy()
     ones = np.ones(len(items), np.float32)
@@ -103,9 +176,10 @@ def test_chances_by_hand():
     assert np.allclose(found.chances(lists), by_hand / by_hand.sum(1, keepdims=True), atol=1e-6)
 
 
-def test_shares_sum_to_the_score():
+@pytest.mark.parametrize("n_near", [0, 4])
+def test_shares_sum_to_the_score(n_near):
     table = some_table()
-    found = low_rank(table, 0.25, 5, 16)
+    found = low_rank(table, 0.25, 5, 16, n_near)
     lists = lists_of(table)
     for user in range(5):
         shares = found.shares(lists[user].indices, np.arange(table.n_items))
@@ -181,10 +255,11 @@ def test_liking_power_is_found():
 
 
 def test_rows_of_new_items_are_as_the_spare_entry_has_it():
-    learned = learn_interest(two_camps())
+    learned = learn_interest(of_series())
+    assert learned.near is not None
     longer = learned.lengthen(3)
     assert (longer.appeal[-4:] == learned.appeal[-1]).all() and (longer.vectors[-3:] == 0).all()
-    one = sparse.csr_matrix(([1.0], ([0], [201])), (1, 203), dtype=np.float32)  # a list of a new item only
+    one = sparse.csr_matrix(([1.0], ([0], [81])), (1, 83), dtype=np.float32)  # a list of a new item only
     assert (longer.scores(one) == 0).all() and np.isclose(longer.chances(one).sum(), 1, atol=1e-5)
 
 
@@ -192,11 +267,14 @@ tables = hnp.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12)))
 
 
 @settings(max_examples=60, deadline=None)
-@given(tables, st.sampled_from([0, 0.25, 0.5]), st.sampled_from([1, 30]), st.integers(1, 12))
-def test_any_table(chosen, power, ridge, among):
+@given(tables, st.sampled_from([0, 0.25, 0.5]), st.sampled_from([1, 30]), st.integers(1, 12), st.integers(0, 2))
+def test_any_table(chosen, power, ridge, among, n_near):
+    "With all vectors neighbours have nothing to add but what the ridge took."
     table = table_of(chosen)
     lists = lists_of(table)
-    found = low_rank(table, power, ridge, 12)
+    near = low_rank(table, power, ridge, 12, n_near)
+    assert np.isfinite(near.scores(lists)).all()
+    found = replace(near, near=None)
     scores = found.scores(lists)
     assert np.allclose(scores, dense_ease(table, power, ridge), atol=1e-4)
     next_one, next_few = found.chances(lists), found.chances(lists, among)

@@ -15,6 +15,7 @@ from scipy import sparse
 from torch import Tensor
 
 from ..kernel.interest import Interest
+from ..kernel.vectors import product
 
 # %% ../../nbs/45_use.leading.ipynb #45b00007
 PIECE = 8  # entries
@@ -109,6 +110,7 @@ class Leaders:
         self.targets = torch.zeros(interest.vectors.shape[1], self.room)
         takes = torch.from_numpy((root * interest.takes).astype(np.float32))
         torch.mul(torch.from_numpy(interest.vectors.T), takes, out=self.targets[:, :self.n_items])
+        self.near = None if interest.near is None else interest.near.table.multiply(takes.numpy()).tocsr()
         self.thread = local()
 
     def of(self, lists: sparse.csr_matrix, width: int, seen: bool = False) -> Leading:
@@ -118,7 +120,8 @@ class Leaders:
         people = torch.from_numpy(np.repeat(np.arange(lists.shape[0]), np.diff(lists.indptr)))
         listed = torch.from_numpy(lists.indices.astype(np.int64))
         base = torch.from_numpy(self.interest.bases(lists))
-        tastes = torch.from_numpy(self.interest.tastes(lists))
+        given = self.interest.given(lists)
+        tastes = torch.from_numpy(product(given, self.interest.vectors))
         table = memory_of(self.thread, len(tastes), self.room)
         total, norms = torch.empty(2, len(table))
         items = np.empty((len(table), min(max(width, WIDTH), self.n_items)), np.int64)
@@ -127,6 +130,9 @@ class Leaders:
             mine = slice(*lists.indptr[[start, min(start + CACHED, len(table))]])
             own = people[mine] - start, listed[mine]
             part = torch.mm(tastes[some], self.targets, out=table[some])
+            if self.near is not None:
+                near = (given[some] @ self.near).tocoo()
+                part.numpy()[near.row, near.col] += near.data
             if seen:
                 part[own] -= self.own[own[1]]
             part.clamp_(min=0).addr_(base[some], self.floor).log_().mul_(self.interest.power).exp_()

@@ -26,7 +26,7 @@ from safetensors import safe_open
 from ..errors import DataError, MfrecError
 from ..kernel.arguments import checked
 from ..kernel.features import FeatureSchema
-from ..kernel.interest import Interest
+from ..kernel.interest import Interest, Neighbours
 from ..kernel.taste import TasteBasis
 from ..model.link import Levels, Numbers
 from ..model.methods import fitted_method
@@ -45,10 +45,10 @@ except ImportError:  # Windows has no such locks
     fcntl = None  # type: ignore[assignment]
 
 # %% ../../nbs/43_use.persist.ipynb #157482e4
-FORMAT = 10
+FORMAT = 11
 OLD = 9  # the last whose facts lay in a file of their own
 PARTS = (Model, Numbers, Levels, Side, RowPrior, DrawnPrior, Spread, TasteBasis, Features, Preferences,
-         FeatureSchema, Columns, KeptRatings, Interest)
+         FeatureSchema, Columns, KeptRatings, Interest, Neighbours)
 Arrays = dict[str, np.ndarray]
 
 

@@ -18,7 +18,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import numpy as np
 import pandas as pd
 
-from ..kernel.interest import Interest
+from ..kernel.interest import Interest, Neighbours
 from ..kernel.taste import TasteBasis
 from ..model.link import Levels
 from ..model.records import Errors, Features, Model, Preferences, RowPrior, Side
@@ -41,6 +41,7 @@ ARRAYS: dict[type, dict[str, str]] = {
     Preferences: {"slopes": "f4 . g", "std": "f4 . g +", "biases": "f4|f8 ."},
     Interest: {"vectors": "f4 . i", "gives": "f4 . +", "takes": "f4 . +", "renown": "f4 . +",
                "appeal": "f4 ."},
+    Neighbours: {"items": "i4 . q", "weights": "f4 . q"},
     KeptRatings: {"starts": "i8 n+1 up", "items": "i4 r", "codes": "u1|f4 r", "values": "f4 v up",
                   "times": "f4 r ~"},
 }
@@ -199,6 +200,9 @@ def whole_claims(model: Model) -> Iterator[tuple[bool, str]]:
         user.errors.variance(model, Pairs(nobody, nobody))  # raises one of our errors if they are of two fits
     if model.ratings is not None:
         yield ratings_are_whole(model.ratings, len(item)), "its ratings are not those of its users and items"
+    near = None if item.interest is None else item.interest.near
+    yield near is None or 0 <= near.items.min(initial=0) <= near.items.max(initial=0) < max(len(item), 1), (
+        "a neighbour of an item is none of its items")
     yield all(fits(model.about.get(name), kind) for name, kind in ABOUT.items()), (
         "what it says about its fit is not whole")
     yield fits((model.about.get("settings") or {}).get("n_jobs"), int | None), "its n_jobs is no number"
