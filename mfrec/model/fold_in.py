@@ -204,7 +204,7 @@ def fold_in(model: Model, ratings: pd.DataFrame | None,
     --------
     >>> newcomer = pd.DataFrame({"userId": -1, "movieId": [26647, 125376], "rating": [5.0, 2.0]})
     >>> model.fold_in(newcomer).recommend(-1, n=2).title.tolist()
-    ['Northern Bridge (1999)', 'Burning Snow (2012)']
+    ['Southern Promise (1997)', 'Northern Bridge (1999)']
     """
     return _fold(model, ratings, "user", users)
 

@@ -113,8 +113,8 @@ def similar_items(self: Fitted, item: int | str, n: int = 10, *, by: str = "both
     --------
     >>> model.similar_items("Golden Prairie (1992)", n=2)[["title", "similarity"]].round(2)
                         title  similarity
-    0  Southern Mirror (1994)        0.72
-    1    Empty Lantern (1959)        0.70
+    0  Southern Mirror (1994)        0.71
+    1    Empty Lantern (1959)        0.69
     """
     check_whole(n=(n, 1))
     if by not in WAYS:

@@ -107,7 +107,7 @@ def with_interest(self: Fitted, timely: bool | None = None, seed: int = 0) -> Fi
     --------
     >>> model.with_interest().recommend(6, n=1, order="interest")[["title", "chance"]].round(2)
                       title  chance
-    0  Secret Engine (2019)    0.03
+    0  Secret Shadow (1978)    0.03
     """
     model = fitted_model(self)
     if model.ratings is None:

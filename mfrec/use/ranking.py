@@ -233,8 +233,8 @@ def ranking_report(model: Fitted, test: pd.DataFrame, n: int = 10, liked: float 
     --------
     >>> mfrec.ranking_report(model, test).round(2).head(2)
             value   low  high
-    ndcg     0.13  0.11  0.15
-    recall   0.10  0.08  0.13
+    ndcg     0.15  0.12  0.17
+    recall   0.11  0.09  0.14
     """
     check_length(n)
     known = fitted_model(model)

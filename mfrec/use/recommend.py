@@ -292,8 +292,8 @@ def recommend(self: Fitted, users: Any = None, n: int = 10, *, order: str = "sco
     --------
     >>> model.recommend(6, n=2, genres="Drama")[["title", "chance", "stars"]].round(2)
                       title  chance  stars
-    0     Lost Piano (2008)    0.02   4.10
-    1  Secret Shadow (1978)    0.03   3.86
+    0  Secret Shadow (1978)    0.03   3.86
+    1     Lost Piano (2008)    0.02   4.10
     """
     check_wish(n, order, popularity, diversity)
     base = ready(self, order)
