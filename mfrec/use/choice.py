@@ -179,8 +179,8 @@ def fit_choice(scores: np.ndarray, picks: Picks, traits: np.ndarray, start: Choi
 
 # %% ../../nbs/45_use.choice.ipynb #7c1e4541
 class Settings(NamedTuple):
-    """How many vectors and their ridge, the ridge of neighbours (infinite: none), half-life in days (infinite:
-    no timeliness)."""
+    """How many vectors and their ridge, the ridge of neighbours (infinite: none), and the half-life in days
+    (infinite: no timeliness)."""
     vectors: int
     ridge: float
     near_ridge: float

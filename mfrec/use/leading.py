@@ -14,7 +14,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from ..kernel.interest import Interest
+from ..kernel.interest import Interest, add_product, places_of, weighed
 from ..kernel.vectors import product
 
 # %% ../../nbs/45_use.leading.ipynb #45b00007
@@ -75,6 +75,9 @@ class Leading(NamedTuple):
         return time
 
 # %% ../../nbs/45_use.leading.ipynb #45b00020
+CACHED = 64  # rows: few enough for the cache, from one pass to the next
+
+
 def padded(row: np.ndarray, room: int, fill: float = 0.0) -> np.ndarray:
     "A row (n,) as float32, filled up behind (room,)."
     return np.pad(row.astype(np.float32), (0, room - len(row)), constant_values=fill)
@@ -87,9 +90,6 @@ def memory_of(thread: local, n_rows: int, room: int) -> Tensor:
     return thread.last[:n_rows]
 
 # %% ../../nbs/45_use.leading.ipynb #45b00013
-CACHED = 64  # rows: few enough for the cache, from one pass to the next
-
-
 class Leaders:
     """Finds the items that lead.
 
@@ -117,10 +117,9 @@ class Leaders:
         """The leading items of people with `lists` (m, n_items): those not on them, unless `seen`; at most
         `width`, and WIDTH at least. The table, 4 bytes for each of m x n_items chances, lasts until the next
         call in the same thread."""
-        people = torch.from_numpy(np.repeat(np.arange(lists.shape[0]), np.diff(lists.indptr)))
-        listed = torch.from_numpy(lists.indices.astype(np.int64))
+        people, listed = (torch.from_numpy(at.astype(np.int64)) for at in places_of(lists))
         base = torch.from_numpy(self.interest.bases(lists))
-        given = self.interest.given(lists)
+        given = weighed(lists, self.interest.gives)
         tastes = torch.from_numpy(product(given, self.interest.vectors))
         table = memory_of(self.thread, len(tastes), self.room)
         total, norms = torch.empty(2, len(table))
@@ -131,8 +130,7 @@ class Leaders:
             own = people[mine] - start, listed[mine]
             part = torch.mm(tastes[some], self.targets, out=table[some])
             if self.near is not None:
-                near = (given[some] @ self.near).tocoo()
-                part.numpy()[near.row, near.col] += near.data
+                add_product(part.numpy(), given[some], self.near)
             if seen:
                 part[own] -= self.own[own[1]]
             part.clamp_(min=0).addr_(base[some], self.floor).log_().mul_(self.interest.power).exp_()
