@@ -252,20 +252,38 @@ WRONG = {
     "no such name of the package": ("mfrec.read_items(path)", "mfrec.read_films(path)", "attr-defined"),
     "columns that are text": ("float = mfrec.rmse(test", "str = mfrec.rmse(test", "assignment"),
 }
-STRICT = ["--strict", "--disallow-untyped-calls", "--warn-return-any"]
+STRICT = """
+[[tool.mypy.overrides]]  # of what --strict asks, all that can be asked of a single file
+module = ["script"]
+check_untyped_defs = true
+disallow_any_generics = true
+disallow_incomplete_defs = true
+disallow_subclassing_any = true
+disallow_untyped_calls = true
+disallow_untyped_decorators = true
+disallow_untyped_defs = true
+extra_checks = true
+implicit_reexport = false
+strict_equality = true
+warn_return_any = true
+warn_unused_ignores = true
+"""
 
 
 @pytest.fixture(scope="module")
 def mypy(tmp_path_factory):
-    "mypy(*args, script=None) -> what it says of the script, or of the package; one cache for all calls."
+    "mypy(script=None) -> what it says of the script, held strictly, or of the package; one cache for all."
     folder = tmp_path_factory.mktemp("typed")
+    config = folder / "pyproject.toml"
+    config.write_text((ROOT / "pyproject.toml").read_text() + STRICT)
 
-    def run(*args, script=None):
+    def run(script=None):
         files = []
         if script is not None:
             files = [str(folder / "script.py")]
             (folder / "script.py").write_text(script)
-        command = [sys.executable, "-m", "mypy", "--cache-dir", str(folder / "cache"), *args, *files]
+        places = ["--config-file", str(config), "--cache-dir", str(folder / "cache")]
+        command = [sys.executable, "-m", "mypy", *places, *files]
         environment = os.environ | {"MYPYPATH": str(ROOT)}
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
         assert done.returncode in (0, 1), done.stdout + done.stderr
@@ -281,13 +299,13 @@ def test_the_package_is_typed(mypy):
 
 
 def test_a_typed_script_passes(mypy):
-    found = mypy(*STRICT, script=SCRIPT)
+    found = mypy(SCRIPT)
     assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize("right, wrong, code", WRONG.values(), ids=WRONG)
 def test_a_wrong_call_is_refused(mypy, right, wrong, code):
     before, after = SCRIPT.split(right)
-    found = mypy(*STRICT, script=before + wrong + after)
+    found = mypy(before + wrong + after)
     line = before.count("\n") + 1
     assert found and f"script.py:{line}:" in found[0] and f"[{code}]" in found[0], "\n".join(found)

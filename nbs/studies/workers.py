@@ -1096,20 +1096,46 @@ def item_knn(table, kind, K):
     return lambda users: (lists[users] @ model.similarity).toarray()
 
 
+def implicit_bpr(table, **settings):
+    from implicit.bpr import BayesianPersonalizedRanking
+    model = BayesianPersonalizedRanking(iterations=200, random_state=0, num_threads=1, **settings)
+    model.fit(lists_of(table), show_progress=False)
+    return lambda users: model.user_factors[users] @ model.item_factors.T
+
+
 LIST_PEERS = {
     "implicit ALS": peer(implicit_als, {"factors": (32, 64, 128, 256), "regularization": (0.1, 1, 10, 100),
                                         "alpha": (1, 3, 10)}),
+    "BPR": peer(implicit_bpr, {"factors": (32, 64, 128), "learning_rate": (0.01, 0.03, 0.1),
+                               "regularization": (0.001, 0.01, 0.1)}),
     "item-kNN": peer(item_knn, {"kind": ("Cosine", "TFIDF", "BM25"), "K": (20, 50, 100, 200, 500)}),
 }
+
+
+def log_chances(interest, table, workers):
+    "The function that has logs of the chances of users (positions) to pick each item."
+    return lambda users: np.log(np.maximum(interest.chances(lists_of(table, users), workers=workers), 1e-30))
+
+
+def ablations(here, ridge, label, workers):
+    "Interest without neighbours, and the scores of EASE times the chance to like: (method, settings, score)."
+    table = here.table
+    with patch.object(choosing, "NEAR_RIDGES", choosing.NEAR_RIDGES[-1:]):
+        alone = choosing.learn_interest(table, here.timely, workers=workers)
+    yield "vectors alone", alone.about, log_chances(alone, table, workers)
+    weights, stars = ease_weights(table, ridge), solver(label, seed=0).fit(frame_of(table))
+
+    def log_both(users):
+        likes = np.maximum(liking(stars, here.threshold, users, table.n_items), 1e-6)
+        return np.log(np.maximum(lists_of(table, users) @ weights, 1e-6)) + np.log(likes)
+
+    yield "EASE x P", {"ridge": ridge}, log_both
 
 
 def with_stars(here, shown, hidden, interest, label, workers):
     "Interest alone and times the chance to like, and stars alone: (method, settings, score)."
     table, n_items = here.table, here.table.n_items
-
-    def log_chance(users):
-        return np.log(np.maximum(interest.chances(lists_of(table, users), workers=workers), 1e-30))
-
+    log_chance = log_chances(interest, table, workers)
     yield "interest", interest.about, log_chance
     picks = choosing.some_picks(shown, hidden.take(hidden.ratings >= here.liked), 1000)
     settings = choosing.Settings(**{name: interest.about[name] for name in choosing.Settings._fields})
@@ -1172,7 +1198,11 @@ def study(kind, name, make, args, known):
             if name_of(row | {"method": method}) not in known:
                 settings, score = make_baseline(here, shown, hidden)
                 yield judged(method, settings, score, {})
-        if args.solver == "none":
+        if args.ablations:
+            ridge = known[name_of(row | {"method": "EASE"})]["settings"]["ridge"]
+            for method, settings, score in ablations(here, ridge, args.solver, workers):
+                yield judged(method, settings, score, {})
+        if args.solver == "none" or args.ablations:
             return
         start = time.process_time()
         interest = choosing.learn_interest(here.table, timely, workers=workers)
@@ -1216,7 +1246,7 @@ def interest(args):
     whole catalogue is ranked and what a user has rated in training left out. Relevant are test items with at
     least 4 stars (8 of 10), and the mean is over users who have such an item and training rows. All settings
     come from hidden training rows. Values of each user are kept in a folder beside OUT; a set that is there
-    is not made again, but for the solver asked for."""
+    is not made again, but for the solver asked for. With --ablations only parts of interest are judged."""
     args.out.with_suffix("").mkdir(exist_ok=True)
     found = json.loads(args.out.read_text()) if args.out.exists() else []
     found = {name_of(row): row for row in found}
@@ -2310,7 +2340,8 @@ def parser():
             rounds={"type": int, "default": 3})
     command(measure, "study", tables=some, sets=some)
     command(interest, "out", sets=some, solver={"choices": ["als", "bayes", "none"], "default": "als"},
-            peers={"action": "store_true"}, n_jobs={"type": int, "default": -1})
+            n_jobs={"type": int, "default": -1}, peers={"action": "store_true"},
+            ablations={"action": "store_true"})
     return ask
 
 
