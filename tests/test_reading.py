@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import mfrec
@@ -411,3 +411,41 @@ def test_encodings_that_are_none(write, encoding):
 
 def test_every_mark_at_the_start_of_a_file_is_known():
     assert {codecs.lookup(name).name for name in text.BOMS.values()} == {"utf-16", "utf-32"}
+
+
+cells = st.text(st.sampled_from('ab,\n"'), max_size=4)
+quoted = st.lists(st.lists(cells, min_size=2, max_size=2), min_size=1, max_size=12).map(
+    lambda rows: "".join(f'"{first}","{last}"\n' for first, last in rows)
+)
+few_quotes = st.text(st.sampled_from('ab,\n"'), max_size=60)
+
+
+@settings(max_examples=400, deadline=None)
+@given(quoted | quoted.map(lambda rows: rows.replace('""', '"')) | few_quotes,
+       st.sampled_from([1, 3, 6, 12, 30, 90]), st.sampled_from([1, 7, 40, 200]))
+@example('"aaaaaaaaa","\nbbbbbbbb"\n', 6, 200)  # a break at the start of a field
+def test_the_quick_look_at_quotes_sees_what_the_full_one_sees(content, glance, size):
+    "Whether they are as the standard has them, and whether lines break inside, at all ends of blocks."
+    seen = []
+    for quick in (text.all_between, lambda quote, mark: False):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(text, "all_between", quick)
+            patch.setattr(text, "GLANCE", glance)
+            watch = text.Watch(",")
+            for start in range(0, len(content), size):
+                watch.see(content[start:start + size].encode())
+            watch.see(b"")
+            seen.append((watch.standard, watch.standard and watch.breaks, watch.quotes, watch.odd))
+    assert seen[0] == seen[1]
+
+
+def test_the_quick_look_is_taken():
+    "In a file of plain fields that all have quotes."
+    data = "".join(f'"{row:07}","{row % 90:05}","4.5"\n' for row in range(40_000)).encode()
+    watch, found = text.Watch(","), []
+    with pytest.MonkeyPatch.context() as patch:
+        quick = text.all_between
+        patch.setattr(text, "all_between", lambda *marks: found.append(quick(*marks)) or found[-1])
+        for start in range(0, len(data), 500_000):
+            watch.see(data[start:start + 500_000])
+    assert watch.standard and not watch.breaks and np.mean(found) > 0.5
