@@ -1187,6 +1187,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'mfrec.use.choice.hide': ('use.choice.html#hide', 'mfrec/use/choice.py'),
                                   'mfrec.use.choice.interest_at': ('use.choice.html#interest_at', 'mfrec/use/choice.py'),
                                   'mfrec.use.choice.learn_interest': ('use.choice.html#learn_interest', 'mfrec/use/choice.py'),
+                                  'mfrec.use.choice.learn_twice': ('use.choice.html#learn_twice', 'mfrec/use/choice.py'),
                                   'mfrec.use.choice.liking_power': ('use.choice.html#liking_power', 'mfrec/use/choice.py'),
                                   'mfrec.use.choice.some_picks': ('use.choice.html#some_picks', 'mfrec/use/choice.py'),
                                   'mfrec.use.choice.timeliness': ('use.choice.html#timeliness', 'mfrec/use/choice.py'),

@@ -72,11 +72,13 @@ ROWS = 256       # of a block of work
 
 
 class Crowd(NamedTuple):
-    """The items that are chosen most (c,), positions in ascending order; the products (c, c), float32, of
-    their scaled columns; and the neighbours (c, m) of each, as places among them."""
+    """The items that are chosen most (c,), positions in ascending order; the neighbours (c, m) of each, as
+    places among them; and products of scaled columns, float32: of an item and its neighbours (c, m), and of
+    these with each other (c, m, m)."""
     items: np.ndarray
-    products: np.ndarray
     near: np.ndarray
+    beside: np.ndarray
+    among: np.ndarray
 
 
 def crowd_of(matrix: sparse.csr_matrix, workers: Workers = ALONE, n_near: int = NEIGHBOURS) -> Crowd:
@@ -99,7 +101,8 @@ def crowd_of(matrix: sparse.csr_matrix, workers: Workers = ALONE, n_near: int = 
 
     for _ in workers.map(fill, range(0, len(items), ROWS)):
         pass
-    return Crowd(items, products, near)
+    beside = np.take_along_axis(products, near, axis=1)
+    return Crowd(items, near, beside, products[near[:, :, None], near[:, None]])
 
 # %% ../../nbs/16_kernel.interest.ipynb #7c1e44ea
 def add_product(scores: np.ndarray, given: sparse.csr_matrix, table: sparse.csr_matrix) -> None:
@@ -135,19 +138,18 @@ def neighbours_of(crowd: Crowd, vectors: np.ndarray, values: np.ndarray, ridge: 
     (k,) say something with a ridge."""
     squares = np.square(values.astype(np.float64))
     said = torch.from_numpy((squares ** 2 / (squares + ridge)).astype(np.float32))
-    products, crowded = torch.from_numpy(crowd.products), torch.from_numpy(vectors[crowd.items])
+    crowded = torch.from_numpy(vectors[crowd.items])
     shape = len(vectors), crowd.near.shape[1]
     items, weights = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
     items[crowd.items] = crowd.items[crowd.near]
 
     def solve(start: int) -> None:
-        near = torch.from_numpy(crowd.near[start:start + ROWS].astype(np.int64))
-        own = torch.arange(start, start + len(near))[:, None]
-        left = products[near, own] - (crowded[near] @ (said * crowded[own]).mT)[..., 0]
-        square = products[near[:, :, None], near[:, None, :]]
+        at = slice(start, start + ROWS)
+        near = crowded[torch.from_numpy(crowd.near[at].astype(np.int64))]
+        left = torch.from_numpy(crowd.beside[at])[..., None] - near @ (said * crowded[at])[..., None]
+        square = torch.from_numpy(crowd.among[at].copy())
         square.diagonal(dim1=1, dim2=2).add_(near_ridge)
-        solved = torch.cholesky_solve(left[..., None], torch.linalg.cholesky(square))
-        weights[crowd.items[start:start + ROWS]] = solved[..., 0].numpy()
+        weights[crowd.items[at]] = torch.cholesky_solve(left, torch.linalg.cholesky(square))[..., 0].numpy()
 
     for _ in workers.map(solve, range(0, len(crowd.items), ROWS)):
         pass

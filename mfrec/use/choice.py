@@ -6,10 +6,11 @@
 __all__ = ['DAY', 'SHARE', 'ENTRIES', 'SPREAD', 'Grids', 'COUNT_POWER', 'VECTORS', 'RIDGES', 'NEAR_RIDGES', 'WINDOWS', 'START',
            'MOST', 'PAIRS', 'PICKS', 'SCORES', 'SPARE', 'LEAST', 'timeliness', 'hide', 'Picks', 'some_picks',
            'traits_of', 'Choice', 'fit_choice', 'Settings', 'grids_of', 'Decomposed', 'choose_settings', 'interest_at',
-           'learn_interest', 'liking_power']
+           'learn_twice', 'learn_interest', 'liking_power']
 
 # %% ../../nbs/45_use.choice.ipynb #7c1e4503
 from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -214,9 +215,9 @@ def grids_of(shown: Interactions, hidden: Interactions, timely: bool) -> Grids:
 class Decomposed:
     "A table by singular vectors and products of its columns, which are found when asked for and kept."
     def __init__(self, table: Interactions, seed: int = 0, workers: Workers = ALONE):
-        self.matrix, self.columns = scaled_choices(table, COUNT_POWER)
-        self.seed = seed
+        self.table, self.seed = table, seed
         self.workers = workers
+        self.matrix, self.columns = scaled_choices(table, COUNT_POWER)
         self.asked = 0
         self.crowd: Crowd | None = None
         self.found = np.zeros((table.n_items, 0), np.float32), np.zeros(0, np.float32)
@@ -242,12 +243,13 @@ SPARE = 256             # vectors that are found where fewer will do, in case th
 LEAST = 1e-4            # log-likelihood of a pick that a step must bring
 
 
-def choose_settings(shown: Interactions, hidden: Interactions, timely: bool, seed: int = 0,
-                    workers: Workers = ALONE) -> tuple[Settings, Choice]:
-    "The settings, and the choice by them, that make hidden picks most likely, as far as single steps lead."
+def choose_settings(table: Decomposed, hidden: Interactions, timely: bool) -> tuple[Settings, Choice]:
+    """The settings, and the choice by them, that make what is hidden most likely for those who see the table,
+    as far as single steps lead."""
+    shown, workers = table.table, table.workers
     each = max(len(hidden) / max(len(np.unique(hidden.users)), 1), 1)
     n_people = min(max(round(PICKS / each), 400), max(SCORES // max(shown.n_items, 1), 200))
-    picks, table = some_picks(shown, hidden, n_people, seed), Decomposed(shown, seed, workers)
+    picks = some_picks(shown, hidden, n_people, table.seed)
     grids = grids_of(shown, hidden, timely)
     tried: dict[tuple[int, ...], Choice] = {}
     spare = grids[0][-1] if min(shown.n_users, shown.n_items) <= EXACT else min(SPARE, grids[0][-1])
@@ -255,12 +257,16 @@ def choose_settings(shown: Interactions, hidden: Interactions, timely: bool, see
     def settings_at(place: tuple[int, ...]) -> Settings:
         return Settings._make(grid[at] for grid, at in zip(grids, place))
 
+    @lru_cache(maxsize=3)  # of the best settings and two beside them, which may differ in the half-life alone
+    def scores(timeless: Settings) -> np.ndarray:
+        return table.interest(timeless, spare).scores(picks.lists, workers)
+
     def fit(place: tuple[int, ...], start: Choice | None) -> Choice:
         if place not in tried:
             settings = settings_at(place)
-            scores = table.interest(settings, spare).scores(picks.lists, workers)
             traits = traits_of(shown, settings.half_life)[:, :-1]
-            tried[place] = fit_choice(scores, picks, traits, start, workers)
+            timeless = settings._replace(half_life=np.inf)
+            tried[place] = fit_choice(scores(timeless), picks, traits, start, workers)
             bar.update()
         return tried[place]
 
@@ -280,17 +286,34 @@ def choose_settings(shown: Interactions, hidden: Interactions, timely: bool, see
     return settings_at(place), best
 
 # %% ../../nbs/45_use.choice.ipynb #7c1e4557
-def interest_at(table: Interactions, settings: Settings, choice: Choice, seed: int = 0,
-                workers: Workers = ALONE) -> Interest:
+def interest_at(table: Decomposed, settings: Settings, choice: Choice) -> Interest:
     "Interest of a table by given settings and choice, with the appeal of its items."
-    interest = Decomposed(table, seed, workers).interest(settings)
-    traits = traits_of(table, settings.half_life)
+    traits = traits_of(table.table, settings.half_life)
     appeal = np.array([choice.familiarity, choice.fame, choice.timely], np.float32) @ traits
     renown = np.exp(np.float32(choice.renown) * traits[0])
-    return replace(interest, renown=renown, appeal=appeal, power=choice.power, base=choice.base,
-                   growth=choice.growth, about=settings._asdict() | choice._asdict())
+    return replace(table.interest(settings), renown=renown, appeal=appeal, power=choice.power,
+                   base=choice.base, growth=choice.growth, about=settings._asdict() | choice._asdict())
 
 # %% ../../nbs/45_use.choice.ipynb #7c1e4551
+def learn_twice(table: Interactions, timely: bool | None, seed: int,
+                workers: Workers) -> tuple[Interest, Interest]:
+    "Interest of a table, and by the same settings of what was shown of it while they were chosen."
+    check_seed(seed)
+    if not len(table):
+        raise DataError("interest needs ratings, and there are none")
+    if timely and table.times is None:
+        raise DataError("timely=True needs ratings with times; give them, or leave timely out")
+    timely = table.times is not None if timely is None else timely
+    with torch_threads(1):
+        table = table.in_order()
+        shown, hidden = hide(table, timely, seed)
+        part = Decomposed(shown, seed, workers)
+        chosen = choose_settings(part, hidden, timely)
+        early = interest_at(part, *chosen)
+        del part  # before as much memory is needed again
+        return interest_at(Decomposed(table, seed, workers), *chosen), early
+
+# %% ../../nbs/45_use.choice.ipynb #7c1e455e
 def learn_interest(table: Interactions, timely: bool | None = None, seed: int = 0,
                    workers: Workers = ALONE) -> Interest:
     """Who would choose what, from who chose what.
@@ -319,17 +342,7 @@ def learn_interest(table: Interactions, timely: bool | None = None, seed: int = 
     SettingError
         For a seed that is no whole number, 0 or more.
     """
-    check_seed(seed)
-    if not len(table):
-        raise DataError("interest needs ratings, and there are none")
-    if timely and table.times is None:
-        raise DataError("timely=True needs ratings with times; give them, or leave timely out")
-    timely = table.times is not None if timely is None else timely
-    with torch_threads(1):
-        table = table.in_order()
-        shown, hidden = hide(table, timely, seed)
-        settings, choice = choose_settings(shown, hidden, timely, seed, workers)
-        return interest_at(table, settings, choice, seed, workers)
+    return learn_twice(table, timely, seed, workers)[0]
 
 # %% ../../nbs/45_use.choice.ipynb #7c1e4561
 def liking_power(chances: np.ndarray, liking: np.ndarray, picks: Picks) -> float:

@@ -21,7 +21,7 @@ from ..model.methods import Fitted, fitted_model, own_method
 from ..model.records import Model
 from ..ratings.ids import IdEncoder
 from ..ratings.rows import Interactions
-from .choice import Choice, Picks, Settings, hide, interest_at, learn_interest, liking_power, some_picks
+from .choice import Picks, hide, learn_twice, liking_power, some_picks
 
 # %% ../../nbs/46_use.liking.ipynb #46f00007
 FEW = 20  # different ratings, up to which they are levels
@@ -58,14 +58,13 @@ def refolded(model: Model, shown: Interactions, users: np.ndarray, workers: Work
 PEOPLE = 500  # whose liked picks are looked at
 
 
-def learn_liking(model: Model, interest: Interest, shown: Interactions, picks: Picks, threshold: float,
-                 seed: int, workers: Workers) -> float:
-    "The power of the chance that ratings exceed a threshold by which liked picks are most likely."
-    settings = Settings(**{name: interest.about[name] for name in Settings._fields})
-    choice = Choice(**{name: interest.about[name] for name in Choice._fields})
-    early = interest_at(shown, settings, choice, seed, workers).chances(picks.lists, workers=workers)
+def learn_liking(model: Model, early: Interest, shown: Interactions, picks: Picks, threshold: float,
+                 workers: Workers) -> float:
+    """The power of the chance that ratings exceed a threshold by which liked picks are most likely; with the
+    interest of what is shown."""
+    chances = early.chances(picks.lists, workers=workers)
     people = refolded(model, shown, picks.users, workers)
-    return liking_power(early, chance_block(people, np.arange(len(picks.users)), threshold), picks)
+    return liking_power(chances, chance_block(people, np.arange(len(picks.users)), threshold), picks)
 
 # %% ../../nbs/46_use.liking.ipynb #46f00023
 def timed_rows(table: Interactions, timely: bool | None) -> Interactions:
@@ -120,11 +119,11 @@ def with_interest(self: Fitted, timely: bool | None = None, seed: int = 0) -> Fi
     liked, half_step = liked_from(model)
     timely = table.times is not None if timely is None else timely
     with Workers(model.n_jobs) as workers:
-        interest = learn_interest(table, timely, seed, workers)
+        interest, early = learn_twice(table, timely, seed, workers)
         shown, hidden = hide(table, timely, seed)
         picks = some_picks(shown, hidden.take(hidden.ratings >= liked - half_step), PEOPLE, seed)
         if len(picks.items):
-            power = learn_liking(model, interest, shown, picks, liked - half_step, seed, workers)
+            power = learn_liking(model, early, shown, picks, liked - half_step, workers)
             interest = replace(interest, liking=power)
     interest = replace(interest, liked=liked, half_step=half_step)
     model = replace(model, item=replace(model.item, interest=interest))

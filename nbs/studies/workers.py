@@ -1140,7 +1140,7 @@ def with_stars(here, shown, hidden, interest, label, workers):
     picks = choosing.some_picks(shown, hidden.take(hidden.ratings >= here.liked), 1000)
     settings = choosing.Settings(**{name: interest.about[name] for name in choosing.Settings._fields})
     choice = choosing.Choice(**{name: interest.about[name] for name in choosing.Choice._fields})
-    early = choosing.interest_at(shown, settings, choice, workers=workers)
+    early = choosing.interest_at(choosing.Decomposed(shown, workers=workers), settings, choice)
     early = early.chances(picks.lists, workers=workers)
     stars = solver(label, seed=0).fit(frame_of(shown))
     h = choosing.liking_power(early, liking(stars, here.threshold, picks.users, n_items), picks)
