@@ -214,7 +214,7 @@ def reversed_scale(facts, arrays, rng):
 
 
 def other_format(facts, arrays, rng):
-    facts["format"] = pick(rng, [9, 11, "10", 10.5, None, -1, 10**30, [10]])
+    facts["format"] = pick(rng, [9, 10, persist.FORMAT + 1, str(persist.FORMAT), 10.5, None, -1, 10**30, [10]])
     return facts["format"]
 
 
@@ -260,6 +260,19 @@ def run_mutations(models, ratings, folder, n, seed):
             counts["same"] += same
             bad += [(what, "other predictions")] * (not same)
     return counts, bad
+
+
+def test_neighbours_are_saved_and_must_be_items(models, tmp_path):
+    model = models["with interest"]
+    near = model.item.interest.near
+    saved = model.save(tmp_path / "whole")
+    again = mfrec.load(saved).item.interest.near
+    assert (again.items == near.items).all() and (again.weights == near.weights).all() and near.weights.any()
+    for place in (-1, len(model.item)):
+        facts, arrays = unsealed(saved)
+        arrays["item.interest.near.items"][3, 0] = place
+        seal(tmp_path / "mutant", facts, arrays)
+        assert "a neighbour of an item is none of its items" in refusal(tmp_path / "mutant")
 
 
 def test_what_is_made_up_is_refused_or_changes_nothing(models, few, tmp_path):
@@ -322,8 +335,8 @@ def test_what_is_no_file_is_refused_and_not_waited_for(folder):
 
 
 @pytest.mark.parametrize("text", [
-    "[" * 100_000, '{"a":' * 100_000, "", "null", "[]", "{}", "10", '{"format": 10}',
-    '{"format": 10, "kind": "Model"}', '{"format": 10, "kind": "Side"}', '{"format": 10, "kind": ["Model"]}',
+    "[" * 100_000, '{"a":' * 100_000, "", "null", "[]", "{}", "11", f'{{"format": {persist.FORMAT}}}',
+    *(f'{{"format": {persist.FORMAT}, "kind": {kind}}}' for kind in ('"Model"', '"Side"', '["Model"]')),
     '{"format": 1' + "0" * 5_000 + "}"
 ])
 def test_facts_of_any_other_form_are_refused(text, tmp_path):

@@ -42,7 +42,7 @@ try:
     from sklearn.base import clone
     from sklearn.linear_model import Ridge
     from sklearn.preprocessing import LabelEncoder
-    from mfrec.kernel import taste
+    from mfrec.kernel import interest as interest_module, taste
     from mfrec.kernel.biases import damped_biases as rows_biases
     from mfrec.kernel.interest import lists_of
     from mfrec.kernel.machine import Workers, generator_of, n_threads, on_device
@@ -1451,6 +1451,33 @@ def quick_seconds(names):
     turns = [{(label, name): seconds(lambda: one.fit(inner(name)[0])) for label, one in presets.items()
               for name in sets} for _ in range(3)]
     return pd.DataFrame(turns).min().unstack()[sets].loc[list(QUICK)].rename_axis("setting").round(2)
+
+
+NEIGHBOURS = {  # of items in interest: how many, how often an item must have been chosen, grid of their ridge
+    "none": (30, 3, ()), "30, ridges 80 to 1,280 by 4": (30, 3, (80, 320, 1280)),
+    "30, ridges 40 to 640 by 4": (30, 3, (40, 160, 640)),
+    "30, ridges 20 to 1,280 by 2": (30, 3, (20, 40, 80, 160, 320, 640, 1280)),
+    "15": (15, 3, (80, 320, 1280)), "60": (60, 3, (80, 320, 1280)),
+    "30, of items chosen once": (30, 1, (80, 320, 1280)),
+    "30, of items chosen six times": (30, 6, (80, 320, 1280)),
+}
+
+
+@table("2_defaults", "neighbours")
+def numbers_of_neighbours(names):
+    "NDCG@10 of liked validation rows by interest alone."
+    found = {}
+    for name in names:
+        here = situation(*inner(name), False)
+        for label, (count, least, ridges) in NEIGHBOURS.items():
+            grid = (*map(float, ridges), np.inf)
+            start = choosing.START[:2] + (grid.index(320.0) if 320 in grid else len(grid) // 3,) + (0,)
+            with (patch.object(choosing, "NEAR_RIDGES", grid), patch.object(choosing, "START", start),
+                  patch.object(interest_module, "CHOSEN", least), Workers(-1) as workers,
+                  patch.object(choosing, "crowd_of", functools.partial(choosing.crowd_of, n_near=count))):
+                learned = choosing.learn_interest(here.table, False, workers=workers)
+                found[name, label] = here.ndcg(log_chances(learned, here.table, workers)).mean()
+    return pd.Series(found).unstack(0)[[*names]].loc[[*NEIGHBOURS]].rename_axis("setting")
 
 
 @table("2_defaults", "mask")
