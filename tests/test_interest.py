@@ -15,7 +15,7 @@ from mfrec.kernel.machine import Workers
 from mfrec.ratings.frames import find_columns
 from mfrec.ratings.ids import IdEncoder
 from mfrec.ratings.rows import Interactions, KeptRatings
-from mfrec.kernel import vectors
+from mfrec.kernel import interest, vectors
 from mfrec.use import choice
 from mfrec.use.choice import DAY, Picks, hide, learn_interest, liking_power, some_picks, timeliness
 from mfrec.use.leading import Leaders
@@ -57,10 +57,10 @@ def dense_ease(table, power, ridge):
 def low_rank(table, power, ridge, k, n_near=0):
     matrix, columns = scaled_choices(table, power)
     found = [values[..., :k] for values in singular_vectors(matrix, max(k, 1))]
-    interest = interest_of(*found, columns, ridge)
+    by_vectors = interest_of(*found, columns, ridge)
     if not n_near:
-        return interest
-    return replace(interest, near=neighbours_of(crowd_of(matrix, n_near=n_near), *found, ridge, ridge))
+        return by_vectors
+    return replace(by_vectors, near=neighbours_of(crowd_of(matrix, n_near=n_near), *found, ridge, ridge))
 
 
 def of_series(n_people=400, n_series=40, seed=0):
@@ -139,6 +139,23 @@ def test_items_that_few_chose_have_no_neighbours():
     assert not np.isin(np.flatnonzero(rare), near.table.nonzero()[0]).any()
 
 
+def test_only_those_chosen_most_have_neighbours(monkeypatch):
+    monkeypatch.setattr(interest, "CROWD", 10)
+    table = some_table()
+    matrix, _ = scaled_choices(table, 0.25)
+    near = neighbours_of(crowd_of(matrix), *singular_vectors(matrix, 4), 5.0, 5.0)
+    most = np.argsort(-table.item_counts, kind="stable")[:10]
+    assert set(np.flatnonzero(near.weights.any(1))) == set(near.table.nonzero()[0]) == set(most)
+
+
+def test_tables_with_too_many_pairs_have_no_neighbours(monkeypatch):
+    table = of_series()
+    n_pairs = np.square(hide(table, False)[0].user_counts).sum()
+    for bound, none in ((n_pairs, False), (n_pairs - 1, True)):
+        monkeypatch.setattr(choice, "PAIRS", bound)
+        assert (learn_interest(table, timely=False).near is None) == none
+
+
 def test_random_vectors_find_what_all_vectors_have():
     matrix, _ = scaled_choices(two_camps(), 0.25)
     found, values = singular_vectors(matrix, 2, exact=0)
@@ -189,7 +206,8 @@ def test_shares_sum_to_the_score(n_near):
 def test_threads_and_the_order_of_rows_change_no_bit(monkeypatch):
     found_by_random = partial(singular_vectors, exact=0)
     for module, name, value in ((choice, "singular_vectors", found_by_random), (choice, "EXACT", 0),
-                                (vectors, "ROWS", 64), (choice, "ENTRIES", 3000)):
+                                (vectors, "ROWS", 64), (choice, "ENTRIES", 3000), (interest, "ROWS", 32),
+                                (choice, "NEAR_RIDGES", (80.0, 320.0))):
         monkeypatch.setattr(module, name, value)
     table = two_camps(timed=True)
     found = []
@@ -197,6 +215,7 @@ def test_threads_and_the_order_of_rows_change_no_bit(monkeypatch):
         with Workers(n_jobs) as workers:
             learned = learn_interest(table.take(rows), workers=workers)
             found.append((learned.about, learned.chances(lists_of(table), workers=workers)))
+    assert np.isfinite(learned.about["near_ridge"])
     assert found[0][0] == found[1][0] and (found[0][1] == found[1][1]).all()
 
 
