@@ -82,7 +82,7 @@ class Crowd(NamedTuple):
 
 
 def crowd_of(matrix: sparse.csr_matrix, workers: Workers = ALONE, n_near: int = NEIGHBOURS) -> Crowd:
-    "That of scaled choices (n_users, n_items)."
+    "The crowd of scaled choices (n_users, n_items)."
     n_chosen = np.bincount(matrix.indices, minlength=matrix.shape[1])
     most = np.argsort(-n_chosen, kind="stable")[:CROWD]
     items = np.sort(most[n_chosen[most] >= CHOSEN])
