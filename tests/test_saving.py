@@ -214,7 +214,8 @@ def reversed_scale(facts, arrays, rng):
 
 
 def other_format(facts, arrays, rng):
-    facts["format"] = pick(rng, [9, 10, persist.FORMAT + 1, str(persist.FORMAT), 10.5, None, -1, 10**30, [10]])
+    later = persist.FORMAT + 1
+    facts["format"] = pick(rng, [9, 10, later, str(persist.FORMAT), 10.5, None, -1, 10**30, [10]])
     return facts["format"]
 
 
