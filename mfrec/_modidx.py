@@ -662,6 +662,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'mfrec.model.records.RowPrior.parts': ('model.records.html#rowprior.parts', 'mfrec/model/records.py'),
                                      'mfrec.model.records.Side': ('model.records.html#side', 'mfrec/model/records.py'),
                                      'mfrec.model.records.Side.__len__': ('model.records.html#side.__len__', 'mfrec/model/records.py'),
+                                     'mfrec.model.records.Side.covariance': ( 'model.records.html#side.covariance',
+                                                                              'mfrec/model/records.py'),
                                      'mfrec.model.records.Side.feature_values': ( 'model.records.html#side.feature_values',
                                                                                   'mfrec/model/records.py'),
                                      'mfrec.model.records.Side.frame': ('model.records.html#side.frame', 'mfrec/model/records.py'),

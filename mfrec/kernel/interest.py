@@ -248,7 +248,7 @@ class Interest(ByRow):
         "What is added to the scores of people (m,), float32, times the renown of an item."
         return (self.base * np.maximum(np.diff(lists.indptr), 1) ** self.growth).astype(np.float32)
 
-    @property
+    @cached_property
     def own(self) -> np.ndarray:
         "What each item says of itself (n_items,)."
         return self.gives * self.takes * np.square(self.vectors).sum(1)

@@ -76,10 +76,8 @@ def predict_chances(model: Model, pairs: pd.DataFrame) -> pd.DataFrame:
 
     Examples
     --------
-    >>> bayes.predict_chances(test.head(2)).round(2).iloc[:, -3:]
-        4.0   4.5   5.0
-    0  0.29  0.17  0.38
-    1  0.25  0.15  0.42
+    >>> bayes.predict_chances(test.head(2)).idxmax(axis=1).tolist()  # the likeliest stars of each pair
+    [5.0, 5.0]
     """
     return pd.DataFrame(predict_proba(model, pairs), index=pairs.index, columns=levels_of(model).levels)
 

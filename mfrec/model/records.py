@@ -8,6 +8,7 @@ __all__ = ['UNSURE', 'RowPrior', 'solve_table', 'Parts', 'moved_by_ratings', 'pa
 
 # %% ../../nbs/20_model.records.ipynb #7e143d82
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -264,6 +265,11 @@ class Side(ByRow):
     def vectors(self) -> np.ndarray:
         "Rows [factors, bias], (n, k + 1)."
         return np.column_stack([self.factors, self.biases])
+
+    @cached_property
+    def covariance(self) -> np.ndarray:
+        "Covariance of the vectors over all rows (k + 1, k + 1)."
+        return np.cov(self.vectors.T)
 
     @property
     def needed_prior(self) -> RowPrior:

@@ -107,7 +107,7 @@ def unknown_spread(prior: RowPrior, side: Side) -> np.ndarray:
     "The spread of a row without ratings (2k + 1,): the prior's, and where rows differ by features, theirs."
     covariance = np.linalg.inv(prior.precision)
     if len(prior.taste) or len(prior.given):
-        covariance = covariance + np.cov(side.vectors.T)
+        covariance = covariance + side.covariance
     k = len(covariance) - 1
     return np.concatenate([covariance.diagonal()[:k], covariance[k, :k], covariance[k, k:]])
 

@@ -86,7 +86,7 @@ def padded(row: np.ndarray, room: int, fill: float = 0.0) -> np.ndarray:
 def memory_of(thread: local, n_rows: int, room: int) -> Tensor:
     "Memory (n_rows, room) of this thread, used again: new pages would take about as long as the product."
     if not hasattr(thread, "last") or len(thread.last) < n_rows:
-        thread.last = torch.empty(n_rows, room)
+        thread.last = torch.zeros(n_rows, room)
     return thread.last[:n_rows]
 
 # %% ../../nbs/45_use.leading.ipynb #45b00013
@@ -107,10 +107,8 @@ class Leaders:
         root = np.exp(interest.appeal[:-1].astype(np.float64) / interest.power)
         self.floor = torch.from_numpy(padded(root * interest.renown[:-1], self.room))
         self.own = torch.from_numpy((root * interest.own).astype(np.float32))
-        self.targets = torch.zeros(interest.vectors.shape[1], self.room)
-        takes = torch.from_numpy((root * interest.takes).astype(np.float32))
-        torch.mul(torch.from_numpy(interest.vectors.T), takes, out=self.targets[:, :self.n_items])
-        self.near = None if interest.near is None else interest.near.table.multiply(takes.numpy()).tocsr()
+        self.takes = torch.from_numpy(padded(root * interest.takes, self.room))
+        self.vectors = torch.from_numpy(interest.vectors)
         self.thread = local()
 
     def of(self, lists: sparse.csr_matrix, width: int, seen: bool = False) -> Leading:
@@ -128,9 +126,11 @@ class Leaders:
             some = slice(start, start + CACHED)
             mine = slice(*lists.indptr[[start, min(start + CACHED, len(table))]])
             own = people[mine] - start, listed[mine]
-            part = torch.mm(tastes[some], self.targets, out=table[some])
-            if self.near is not None:
-                add_product(part.numpy(), given[some], self.near)
+            part = table[some]
+            torch.mm(tastes[some], self.vectors.T, out=part[:, :self.n_items])
+            if self.interest.near is not None:
+                add_product(part.numpy(), given[some], self.interest.near.table)
+            part.mul_(self.takes)
             if seen:
                 part[own] -= self.own[own[1]]
             part.clamp_(min=0).addr_(base[some], self.floor).log_().mul_(self.interest.power).exp_()
