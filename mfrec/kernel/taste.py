@@ -33,8 +33,10 @@ class TasteBasis(ByRow):
 
     def follow(self, at: np.ndarray, counts: np.ndarray) -> "TasteBasis":
         "The rows at these positions; at -1, the average over ratings, of which the rows have `counts` (n,)."
-        average = counts @ self.basis / max(counts.sum(), 1)
-        return replace(self, basis=np.vstack([self.basis, average])[at].astype(self.basis.dtype))
+        basis, new = self.basis[at], at < 0
+        if new.any():
+            basis[new] = counts @ self.basis / max(counts.sum(), 1)
+        return replace(self, basis=basis)
 
 
 class Taste(NamedTuple):

@@ -18,21 +18,18 @@ from ..kernel.interest import Interest, add_product, places_of, weighed
 from ..kernel.vectors import product
 
 # %% ../../nbs/45_use.leading.ipynb #45b00007
-PIECE = 8  # entries
+PIECE = 16  # entries
 
 
 def highest(values: np.ndarray, n: int) -> np.ndarray:
     "Places (m, n) of the n highest of each row of values (m, PIECE x pieces), the highest first."
-    pieces = values.reshape(len(values), PIECE, -1)
-    n_pieces = pieces.shape[2]
-    places = np.arange(values.shape[1])[None].repeat(len(values), 0) if n_pieces <= n else None
-    if places is None:
-        best = np.argpartition(pieces.max(1), n_pieces - n, axis=1)[:, n_pieces - n:]
-        places = (best[:, None] + n_pieces * np.arange(PIECE)[:, None]).reshape(len(values), -1)
-    some = np.take_along_axis(values, places, 1)
-    at = np.argpartition(some, -n, axis=1)[:, -n:]
-    order = np.argsort(-np.take_along_axis(some, at, 1), axis=1, kind="stable")
-    return np.take_along_axis(places, np.take_along_axis(at, order, 1), 1)
+    table = torch.from_numpy(values)
+    maxima = table.view(len(table), PIECE, -1).amax(1)
+    n_pieces = maxima.shape[1]
+    best = maxima.topk(min(n, n_pieces), sorted=False).indices
+    places = (best[:, None] + n_pieces * torch.arange(PIECE)[:, None]).flatten(1)
+    order = table.gather(1, places).topk(n).indices
+    return places.gather(1, order).numpy()
 
 # %% ../../nbs/45_use.leading.ipynb #45b00010
 WIDTH = 72  # of the highest chances, at least, that are known singly
@@ -120,6 +117,7 @@ class Leaders:
         given = weighed(lists, self.interest.gives)
         tastes = torch.from_numpy(product(given, self.interest.vectors))
         table = memory_of(self.thread, len(tastes), self.room)
+        torch.mm(tastes, self.vectors.T, out=table[:, :self.n_items])
         total, norms = torch.empty(2, len(table))
         items = np.empty((len(table), min(max(width, WIDTH), self.n_items)), np.int64)
         for start in range(0, len(table), CACHED):
@@ -127,7 +125,6 @@ class Leaders:
             mine = slice(*lists.indptr[[start, min(start + CACHED, len(table))]])
             own = people[mine] - start, listed[mine]
             part = table[some]
-            torch.mm(tastes[some], self.vectors.T, out=part[:, :self.n_items])
             if self.interest.near is not None:
                 add_product(part.numpy(), given[some], self.interest.near.table)
             part.mul_(self.takes)
