@@ -44,8 +44,8 @@ class Regressors:
 
 @dataclass
 class Part:
-    """One side during a fit: ratings by row, prior N(mean, precision⁻¹), vectors [factors, bias], which rows
-    have ratings, features, spread."""
+    """One side during a fit: ratings by row, prior N(mean, precision⁻¹), vectors [factors, bias], which
+    rows have ratings, features, spread."""
     groups: RowGroups
     prior: Prior
     vectors: Tensor
@@ -55,8 +55,8 @@ class Part:
 
 # %% ../../nbs/13_kernel.priors.ipynb #ef11ba33
 def standardized_features(values: Tensor | None, rated: Tensor) -> Regressors | None:
-    """Center and scale the columns over the rated rows; XᵀX is decomposed once, so that each later regression
-    is two products."""
+    """Center and scale the columns over the rated rows; XᵀX is decomposed once, so that each later
+    regression is two products."""
     if values is None or values.shape[1] == 0:
         return None
     known = values[rated]

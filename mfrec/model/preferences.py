@@ -160,7 +160,7 @@ def preferences(model: Model, user: int | str) -> pd.DataFrame:
 # %% ../../nbs/22_model.preferences.ipynb #36d6add1
 @fitted_method
 def describe_preferences(model: Model, user: int | str, n: int = 4) -> str:
-    """The preferences of a user with the strongest evidence as one line, +0.41 ± 0.12 Film-Noir, for example.
+    """The preferences of a user with the strongest evidence in a line: +0.41 ± 0.12 Film-Noir, for example.
 
     Parameters
     ----------

@@ -38,9 +38,9 @@ def likeness_vectors(model: Model) -> np.ndarray:
 def item_similarity(model: Fitted, items: Iterable) -> np.ndarray:
     """How alike items are: whether the same people like both more than the biases say.
 
-    q_iᵀ C q_j / sqrt(q_iᵀ C q_i · q_jᵀ C q_j), where C is the second moment of the users' factors. All models
-    with the same predictions and biases have the same similarities, however their factors are turned or
-    stretched.
+    q_iᵀ C q_j / sqrt(q_iᵀ C q_i · q_jᵀ C q_j), where C is the second moment of the users' factors. All
+    models with the same predictions and biases have the same similarities, however their factors are turned
+    or stretched.
 
     Parameters
     ----------

@@ -24,8 +24,8 @@ from .frames import find_columns
 from .items import year_of
 
 # %% ../../nbs/09_ratings.titles.ipynb #e8a00007
-_LETTERS = str.maketrans({"ø": "o", "æ": "ae", "œ": "oe", "ß": "ss", "ł": "l", "đ": "d", "ð": "d", "þ": "th",
-                          "ı": "i", "’": "'", "‘": "'"})
+_LETTERS = str.maketrans({"ø": "o", "æ": "ae", "œ": "oe", "ß": "ss", "ł": "l", "đ": "d", "ð": "d",
+                          "þ": "th", "ı": "i", "’": "'", "‘": "'"})
 _ONES = ("zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
          "sixteen seventeen eighteen nineteen").split()
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()

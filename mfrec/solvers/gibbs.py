@@ -80,7 +80,7 @@ class Rotated:
 
 # %% ../../nbs/33_solvers.gibbs.ipynb #490eaf66
 def draw_wishart(dof: float, inverse_scale: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    "Draw from Wishart(dof, inverse_scale⁻¹) by Bartlett's decomposition; its mean is dof · inverse_scale⁻¹."
+    "Draw from Wishart(dof, inverse_scale⁻¹), of mean dof · inverse_scale⁻¹, by Bartlett's decomposition."
     d = len(inverse_scale)
     lower = np.tril(rng.standard_normal((d, d)), -1)
     lower[np.diag_indices(d)] = np.sqrt(rng.chisquare(dof - np.arange(d)))
@@ -214,8 +214,8 @@ def join_known(rows: Tensor, between: Tensor) -> Tensor:
 
 
 def join_prior(hyper: Hyper, mean: Tensor, precision: Tensor, slopes: np.ndarray) -> Hyper:
-    """The prior of longer rows: between factors and bias, and apart from both, N(mean (n, f), precision⁻¹ (f,
-    f)) with `slopes` (1 + n_features, f)."""
+    """The prior of longer rows: between factors and bias, and apart from both, N(mean (n, f),
+    precision⁻¹ (f, f)) with `slopes` (1 + n_features, f)."""
     k, f = len(hyper.precision) - 1, len(precision)
     order = [*range(k), *range(k + 1, k + 1 + f), k]  # of [factors, bias, between]
     both = torch.block_diag(hyper.precision, precision)[order][:, order]

@@ -267,7 +267,7 @@ def in_halves(stars: float) -> str:
 
 
 def within_words(title: str) -> str:
-    "A title that stars can follow: in quotes if it ends in a number, “Shrek 2” 4½, and cut if it is long."
+    "A title that stars can follow: in quotes if it ends in a number, “Shrek 2” 4½, cut if long."
     name = names_of(title)[0]
     name = name if len(name) <= 80 else name[:79].rstrip() + "…"
     return f"“{name}”" if name[-1:].isdigit() else name
