@@ -1215,7 +1215,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'mfrec.use.leading.Leading.times': ('use.leading.html#leading.times', 'mfrec/use/leading.py'),
                                    'mfrec.use.leading.highest': ('use.leading.html#highest', 'mfrec/use/leading.py'),
                                    'mfrec.use.leading.memory_of': ('use.leading.html#memory_of', 'mfrec/use/leading.py'),
-                                   'mfrec.use.leading.padded': ('use.leading.html#padded', 'mfrec/use/leading.py')},
+                                   'mfrec.use.leading.raise_to': ('use.leading.html#raise_to', 'mfrec/use/leading.py')},
             'mfrec.use.liking': { 'mfrec.use.liking.learn_liking': ('use.liking.html#learn_liking', 'mfrec/use/liking.py'),
                                   'mfrec.use.liking.liked_from': ('use.liking.html#liked_from', 'mfrec/use/liking.py'),
                                   'mfrec.use.liking.refolded': ('use.liking.html#refolded', 'mfrec/use/liking.py'),
