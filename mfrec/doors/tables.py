@@ -8,7 +8,9 @@ __all__ = ['WIDTH', 'width_of', 'shortened', 'both_ends', 'short_title', 'listed
 
 # %% ../../nbs/68_doors.tables.ipynb #d1c00004
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 
 import pandas as pd
 
@@ -20,19 +22,22 @@ from ..ratings.items import year_of
 WIDTH = 100  # columns of a terminal
 
 
+def _columns(sign: str) -> int:
+    "Columns that a sign takes."
+    return 1 + (unicodedata.east_asian_width(sign) in "WF") - (unicodedata.combining(sign) > 0)
+
+
 def width_of(text: str) -> int:
     "Columns that a text takes."
-    wide = sum(unicodedata.east_asian_width(sign) in "WF" for sign in text)
-    return len(text) + wide - sum(unicodedata.combining(sign) > 0 for sign in text)
+    return sum(map(_columns, text))
 
 
 def shortened(text: str, width: int) -> str:
     "A text of at most so many columns, with … where it was cut."
-    if width_of(text) <= width:
+    ends = [*accumulate(map(_columns, text))]  # columns up to each sign
+    if not text or ends[-1] <= width:
         return text
-    while text and width_of(text) > width - 1:
-        text = text[:-1]
-    return text.rstrip() + "…"
+    return text[:bisect_right(ends, width - 1)].rstrip() + "…"
 
 
 def both_ends(text: str, width: int) -> str:
