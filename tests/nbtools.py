@@ -8,6 +8,7 @@
 """
 import argparse
 import ast
+import atexit
 import base64
 import json
 import os
@@ -97,9 +98,17 @@ def run(path, flags=(), keep_outputs=False, package="", guard=None):
             write_nb(nb, path)
         return nb
     finally:
+        end(shell)
         os.chdir(here)
         os.environ.clear()  # a notebook may set variables; the next test must not see them
         os.environ.update(environment)
+
+
+def end(shell):
+    "Let go of what a notebook made. Python would end all shells at its exit, each with a search for garbage."
+    shell.displayhook.do_full_cache = False
+    atexit.unregister(shell.atexit_operations)
+    shell.atexit_operations()
 
 
 def import_of(package, module):

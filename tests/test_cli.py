@@ -198,7 +198,7 @@ def test_parts_of_what_is_known_are_left_out(mfrec, files):
     args = [files / "ratings.csv", "--solver", "als", "--factors", 2, "--items", files / "movies.csv"]
     found, errors = {}, {}
     for options in ((), ("--no-genres",), ("--no-decades",), ("--no-genres", "--no-decades"), ("--taste", 0)):
-        code, _, err = mfrec("fit", *args, *options, "--out", files / "m")
+        code, _, err = mfrec("fit", *args, *options, "--no-interest", "--out", files / "m")
         assert code == 0, err
         model = load(files / "m")
         known = model.item.features.schema.categories
@@ -235,7 +235,7 @@ def test_slopes_of_users(mfrec, files):
     "The option reaches the sampler: with it users have more columns, one for each feature of items."
     args = [files / "ratings.csv", "--solver", "bayes", "--factors", 2, "--items", files / "movies.csv"]
     for extra in ([], ["--user-slopes"]):
-        assert mfrec("fit", *args, *extra, "--out", files / f"m{len(extra)}")[0] == 0
+        assert mfrec("fit", *args, *extra, "--no-interest", "--out", files / f"m{len(extra)}")[0] == 0
     without, with_slopes = load(files / "m0"), load(files / "m1")
     assert with_slopes.user.errors.draws.shape[2] == without.user.errors.draws.shape[2] + len(
         without.item.features.schema.names
@@ -478,7 +478,8 @@ def test_solvers_that_know_how_uncertain_they_are(mfrec, files, solver):
     code, out, _ = mfrec("evaluate", files, "--solver", solver, "--factors", 4, "--json")
     assert code == 0 and json.loads(out)["n_factors"] >= 4
     code, *_ = mfrec(
-        "fit", files / "ratings.csv", "--solver", solver, "--factors", 6, "--out", files / "model"
+        "fit", files / "ratings.csv", "--solver", solver, "--factors", 6, "--no-interest",
+        "--out", files / "model"
     )
     assert code == 0
     assert mfrec("predict", files / "model", files / "ratings.csv", "--out", files / "out.parquet")[0] == 0
