@@ -1480,6 +1480,20 @@ def numbers_of_neighbours(names):
     return pd.Series(found).unstack(0)[[*names]].loc[[*NEIGHBOURS]].rename_axis("setting")
 
 
+@table("2_defaults", "count_powers")
+def powers_of_counts(names):
+    "NDCG@10 of liked validation rows by interest alone, and the log-likelihood of a pick hidden to learn it."
+    found = {}
+    for name in names:
+        here = situation(*inner(name), False)
+        for power in (0.0, 0.25, 0.5):
+            with patch.object(choosing, "COUNT_POWER", power), Workers(-1) as workers:
+                learned = choosing.learn_interest(here.table, False, workers=workers)
+                ndcg = here.ndcg(log_chances(learned, here.table, workers)).mean()
+            found |= {(name, "NDCG@10", power): ndcg, (name, "log-likelihood", power): learned.about["fit"]}
+    return pd.Series(found).unstack(0)[[*names]].rename_axis(["measure", "power"])
+
+
 @table("2_defaults", "mask")
 def defaults_on_the_mask(names):
     solvers = {"biases": mfrec.BiasModel(), "quick": mfrec.ALSMF.quick(),
