@@ -84,7 +84,7 @@ def memory_of(thread: local, n_rows: int, room: int) -> Tensor:
 
 
 def raise_to(values: Tensor, power: float) -> None:
-    "Raises values from 0 on to a power, in place. NumPy's log and torch's exp2 are the quickest there are."
+    "Raises values from 0 on to a power, in place, by NumPy's log and torch's exp2."
     with np.errstate(divide="ignore"):  # the log of 0 is -inf, and comes back as 0
         np.log(values.numpy(), out=values.numpy())
     values.mul_(power / np.log(2)).exp2_()

@@ -1463,34 +1463,35 @@ NEIGHBOURS = {  # of items in interest: how many, how often an item must have be
 }
 
 
+def interest_inside(name):
+    "NDCG@10 of liked validation rows by interest alone, and the log-likelihood of a pick hidden to learn it."
+    here = situation(*inner(name), False)
+    with Workers(-1) as workers:
+        learned = choosing.learn_interest(here.table, False, workers=workers)
+        return here.ndcg(log_chances(learned, here.table, workers)).mean(), learned.about["fit"]
+
+
 @table("2_defaults", "neighbours")
 def numbers_of_neighbours(names):
-    "NDCG@10 of liked validation rows by interest alone."
+    "NDCG@10 alone."
     found = {}
-    for name in names:
-        here = situation(*inner(name), False)
-        for label, (count, least, ridges) in NEIGHBOURS.items():
-            grid = (*map(float, ridges), np.inf)
-            start = choosing.START[:2] + (grid.index(320.0) if 320 in grid else len(grid) // 3,) + (0,)
-            with (patch.object(choosing, "NEAR_RIDGES", grid), patch.object(choosing, "START", start),
-                  patch.object(interest_module, "CHOSEN", least), Workers(-1) as workers,
-                  patch.object(choosing, "crowd_of", functools.partial(choosing.crowd_of, n_near=count))):
-                learned = choosing.learn_interest(here.table, False, workers=workers)
-                found[name, label] = here.ndcg(log_chances(learned, here.table, workers)).mean()
-    return pd.Series(found).unstack(0)[[*names]].loc[[*NEIGHBOURS]].rename_axis("setting")
+    for label, (count, least, ridges) in NEIGHBOURS.items():
+        grid = (*map(float, ridges), np.inf)
+        start = choosing.START[:2] + (grid.index(320.0) if 320 in grid else len(grid) // 3,) + (0,)
+        with (patch.multiple(choosing, NEAR_RIDGES=grid, START=start),
+              patch.object(interest_module, "CHOSEN", least),
+              patch.object(choosing, "crowd_of", functools.partial(choosing.crowd_of, n_near=count))):
+            found[label] = {name: interest_inside(name)[0] for name in names}
+    return pd.DataFrame(found).T.rename_axis("setting")
 
 
 @table("2_defaults", "count_powers")
 def powers_of_counts(names):
-    "NDCG@10 of liked validation rows by interest alone, and the log-likelihood of a pick hidden to learn it."
     found = {}
-    for name in names:
-        here = situation(*inner(name), False)
-        for power in (0.0, 0.25, 0.5):
-            with patch.object(choosing, "COUNT_POWER", power), Workers(-1) as workers:
-                learned = choosing.learn_interest(here.table, False, workers=workers)
-                ndcg = here.ndcg(log_chances(learned, here.table, workers)).mean()
-            found |= {(name, "NDCG@10", power): ndcg, (name, "log-likelihood", power): learned.about["fit"]}
+    for power in (0.0, 0.25, 0.5):
+        with patch.object(choosing, "COUNT_POWER", power):
+            for name in names:
+                found[name, "NDCG@10", power], found[name, "log-likelihood", power] = interest_inside(name)
     return pd.Series(found).unstack(0)[[*names]].rename_axis(["measure", "power"])
 
 
