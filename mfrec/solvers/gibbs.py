@@ -80,7 +80,7 @@ class Rotated:
 
 # %% ../../nbs/33_solvers.gibbs.ipynb #490eaf66
 def draw_wishart(dof: float, inverse_scale: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    "Draw from Wishart(dof, inverse_scale⁻¹), of mean dof · inverse_scale⁻¹, by Bartlett's decomposition."
+    "Draw from Wishart(dof, inverse_scale⁻¹), whose mean is their product, by Bartlett's decomposition."
     d = len(inverse_scale)
     lower = np.tril(rng.standard_normal((d, d)), -1)
     lower[np.diag_indices(d)] = np.sqrt(rng.chisquare(dof - np.arange(d)))
